@@ -1,0 +1,25 @@
+"""Robust regression losses over large arrays at the speed of memory."""
+
+from fastloss import formulas
+from fastloss.functional import huber_loss, l1_loss, mse_loss, smooth_l1_loss
+from fastloss.losses import HuberLoss, L1Loss, Loss, MSELoss, SmoothL1Loss
+from fastloss.optimize import LinearObjective
+from fastloss.regression import fit
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "HuberLoss",
+    "L1Loss",
+    "LinearObjective",
+    "Loss",
+    "MSELoss",
+    "SmoothL1Loss",
+    "__version__",
+    "fit",
+    "formulas",
+    "huber_loss",
+    "l1_loss",
+    "mse_loss",
+    "smooth_l1_loss",
+]

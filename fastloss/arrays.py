@@ -1,0 +1,199 @@
+"""What a caller may pass, and every error message about it.
+
+``Operands`` is what the back ends get: arrays of one shape, a precision to compute in, a precision
+to answer in. Kernels check no sizes, so all checks stand here.
+"""
+
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastloss.typing import Array
+
+# How hard to search for an overlap of two arrays of exotic strides before assuming one.
+OVERLAP_WORK = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Operands:
+    """The arrays of one call, checked and broadcast against each other."""
+
+    input: Array
+    """The input in the shape the caller gave, which is the shape of its gradient."""
+    arrays: tuple[Array, Array, Array | None]
+    """Input, target and weight, each seen in the residual's shape."""
+    shape: tuple[int, ...]
+    """The residual's shape."""
+    compute: np.dtype[Any]
+    """The precision of the arithmetic: float32 or float64."""
+    result: np.dtype[Any]
+    """The precision of the results: also float16."""
+
+    @property
+    def input_is_broadcast(self) -> bool:
+        """Whether an element of the input meets several targets."""
+        return self.input.size != prod(self.shape)
+
+    @property
+    def size(self) -> int:
+        """The number of residuals."""
+        return prod(self.shape)
+
+    def empty(self, shape: tuple[int, ...] | None = None) -> Array:
+        """Give a new array for a result, in the memory order of the inputs."""
+        shape = self.shape if shape is None else shape
+        given = [a.flags for a in self.arrays if a is not None]
+        fortran = all(f.f_contiguous for f in given) and not all(f.c_contiguous for f in given)
+        return np.empty(shape, self.result, order="F" if fortran else "C")
+
+    def output(self, out: object, name: str, shape: tuple[int, ...]) -> Array:
+        """Give ``out`` if it can take a result of this shape, a new array if it is None."""
+        if out is None:
+            return self.empty(shape)
+        if not isinstance(out, np.ndarray):
+            raise TypeError(f"{name} must be a NumPy array or None, got {_type_name(out)}")
+        if out.shape != shape:
+            raise ValueError(f"{name} must have the shape {shape}, got {out.shape}")
+        if out.dtype.kind != "f" or not np.can_cast(self.result, out.dtype, "same_kind"):
+            raise TypeError(
+                f"{name} must have a dtype that {self.result} casts to, got {out.dtype}"
+            )
+        if not out.flags.writeable:
+            raise ValueError(f"{name} must be writeable, got a read-only array")
+        others = self.input, *self.arrays[1:]
+        for other_name, other in zip(("input", "target", "weight"), others, strict=True):
+            if other is not None and _overlap_partly(out, other):
+                raise ValueError(
+                    f"{name} must not overlap {other_name} partly: pass the same array, or one "
+                    "with memory of its own"
+                )
+        return np.asarray(out)
+
+
+def operands(input: ArrayLike, target: ArrayLike, weight: ArrayLike | None) -> Operands:
+    """Check the three arguments of a loss.
+
+    Raises
+    ------
+    TypeError
+        If one of them does not hold real numbers of at most 64 bits.
+    ValueError
+        If their shapes do not broadcast, the weight's to that of the other two.
+    """
+    x, y = as_real("input", input), as_real("target", target)
+    w = None if weight is None else as_real("weight", weight)
+    result = result_dtype((input, x), (target, y), *([] if w is None else [(weight, w)]))
+    compute = np.dtype(np.float32 if result == np.float16 else result)
+    if x.shape == y.shape:
+        shape = x.shape
+    else:
+        shape = _broadcast_shape(x.shape, y.shape)
+    if w is not None and w.shape != shape:
+        if not _broadcasts_to(w.shape, shape):
+            raise ValueError(
+                f"weight must broadcast to the residual's shape {shape}, got {w.shape}"
+            )
+        w = np.broadcast_to(w, shape)
+    arrays = tuple(a if a.shape == shape else np.broadcast_to(a, shape) for a in (x, y))
+    return Operands(x, (arrays[0], arrays[1], w), shape, compute, result)
+
+
+def as_real(name: str, value: object) -> Array:
+    """Give ``value`` as a plain array of bools, integers or floats of at most 64 bits."""
+    if type(value) is np.ndarray:
+        array = value
+    elif isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} must be an array without a mask, got a masked array: fill it, or give the "
+            "masked elements the weight 0"
+        )
+    else:
+        try:
+            array = np.asarray(value)
+        except (ValueError, TypeError, RuntimeError) as error:
+            kind = ValueError if isinstance(error, ValueError) else TypeError
+            raise kind(f"{name} must be an array of real numbers: {error}") from error
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+        got = f"the dtype {array.dtype}"
+        if array.dtype == object:
+            got += f" ({_type_name(value)})"
+        raise TypeError(f"{name} must hold real numbers of at most 64 bits, got {got}")
+    return array
+
+
+def result_dtype(*pairs: tuple[object, Array]) -> np.dtype[Any]:
+    """Promote as NumPy does; what would be an integer is float64.
+
+    A pair is an argument and its array: Python's own numbers adapt to the arrays beside them.
+    """
+    dtype = np.result_type(
+        *(given if isinstance(given, bool | int | float) else a.dtype for given, a in pairs)
+    )
+    return np.dtype(np.float64) if dtype.kind in "biu" else np.dtype(dtype.newbyteorder("="))
+
+
+def _broadcast_shape(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...]:
+    try:
+        shape = np.broadcast_shapes(x, y)
+    except ValueError:
+        raise ValueError(f"input and target must broadcast, got the shapes {x} and {y}") from None
+    if shape not in (x, y) and prod(shape) > max(prod(x), prod(y)):
+        warnings.warn(
+            f"input of shape {x} and target of shape {y} make residuals of shape {shape}, more "
+            "than either has: if they were meant to pair up, reshape one of them",
+            UserWarning,
+            stacklevel=caller_level(),
+        )
+    return shape
+
+
+def caller_level() -> int:
+    """Give the ``stacklevel`` at which a warning points at the code that called fastloss."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("fastloss."):
+        frame = frame.f_back
+        level += 1
+    return level
+
+
+def _broadcasts_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(shape, target) == target
+    except ValueError:
+        return False
+
+
+def disjoint(outs: Sequence[Array], names: Sequence[str]) -> None:
+    """Raise ValueError if two outputs share memory."""
+    first, second = outs
+    if _overlap(first, second):
+        raise ValueError(f"{names[0]} and {names[1]} must not share memory")
+
+
+def _overlap_partly(out: Array, other: Array) -> bool:
+    same = (
+        out.__array_interface__["data"] == other.__array_interface__["data"]
+        and out.shape == other.shape
+        and out.strides == other.strides
+        and out.dtype == other.dtype
+    )
+    return not same and _overlap(out, other)
+
+
+def _overlap(a: Array, b: Array) -> bool:
+    if not np.may_share_memory(a, b):
+        return False
+    try:
+        return np.shares_memory(a, b, max_work=OVERLAP_WORK)
+    except np.exceptions.TooHardError:
+        return True
+
+
+def _type_name(value: object) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")

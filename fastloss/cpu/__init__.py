@@ -1,0 +1,1 @@
+"""Kernels for arrays in main memory, compiled by Numba at first use."""

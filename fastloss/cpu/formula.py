@@ -1,0 +1,144 @@
+"""A formula as kernels see it: its methods compiled, its parameters in the data's precision.
+
+Kernels call the module functions ``value``, ``grad`` and ``hess`` below; Numba resolves them to
+the formula's own methods through its type, so that a kernel is written and cached once for all.
+"""
+
+import types as python_types
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import numba
+import numpy as np
+from numba.core import types
+from numba.extending import overload
+
+from fastloss.cpu.cache import own
+from fastloss.cpu.jit import OPTIONS
+from fastloss.formulas import FORMULAS, Formula
+
+
+def value(formula: Formula, r: float) -> float:
+    """rho(r)."""
+    return formula.value(r)
+
+
+def grad(formula: Formula, r: float) -> float:
+    """rho'(r)."""
+    return formula.grad(r)
+
+
+def hess(formula: Formula, r: float) -> float:
+    """rho''(r)."""
+    return formula.hess(r)
+
+
+@cache
+def _method(formula: type, name: str) -> Any:
+    method = getattr(formula, name)
+    return numba.njit(**OPTIONS)(getattr(method, "py_func", method))
+
+
+def _resolve(function: Any) -> None:
+    name = function.__name__
+
+    # Numba compares both signatures as text: annotations here would be a difference.
+    def resolve(formula, r):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        if not isinstance(formula, types.BaseNamedTuple):
+            return None
+        method = _method(formula.instance_class, name)
+        return lambda formula, r: method(formula, r)
+
+    overload(function, jit_options=OPTIONS)(resolve)
+
+
+for _function in (value, grad, hess):
+    _resolve(_function)
+
+
+@own
+class Itself(NamedTuple):
+    """The sum of an array, by the kernel that sums losses."""
+
+    def value(self, r: float) -> float:
+        """r."""
+        return r
+
+
+def bind(formula: Formula, dtype: np.dtype[Any]) -> Any:
+    """Give the formula as a kernel's argument: current code, parameters of type ``dtype``."""
+    cls = type(formula)
+    if cls in _BUILT_IN:
+        return _bind_built_in(cls, formula, dtype)
+    return _convert(_current(cls), formula, dtype)
+
+
+_BUILT_IN = frozenset((*FORMULAS, Itself))
+
+
+# The class is part of the key because tuples of different classes compare equal.
+@lru_cache(maxsize=256)
+def _bind_built_in(cls: type, formula: Formula, dtype: np.dtype[Any]) -> Any:
+    return _convert(cls, formula, dtype)
+
+
+def _convert(cls: Any, formula: Formula, dtype: np.dtype[Any]) -> Any:
+    convert = dtype.type
+    # Only floats: a count or a switch among the parameters keeps its type.
+    return cls._make(convert(p) if isinstance(p, float | np.floating) else p for p in formula)
+
+
+# A user's class -> (what its code was, the class compiled from that code).
+_compiled: WeakKeyDictionary[type, tuple[list[Any], type]] = WeakKeyDictionary()
+
+
+def _current(cls: type) -> type:
+    """Give a class that stands for the formula's code as it is now.
+
+    A notebook or ``%autoreload`` may replace the code of a method, or a function or constant that
+    it uses, inside the same class. Numba compiles once for a class, so a changed formula becomes a
+    new class.
+    """
+    code = _code_of(cls)
+    known = _compiled.get(cls)
+    if known is not None and len(known[0]) == len(code):
+        if all(a is b for a, b in zip(known[0], code, strict=True)):
+            return known[1]
+    current = type(cls.__name__, (cls,), {"__slots__": (), "__module__": cls.__module__})
+    _compiled[cls] = code, current
+    return current
+
+
+def _code_of(cls: type) -> list[Any]:
+    """Every object that the formula's methods are compiled from, found through their names."""
+    found: list[Any] = []
+    seen: set[int] = set()
+
+    def visit(thing: Any, names: tuple[str, ...] = ()) -> None:
+        thing = getattr(thing, "py_func", thing)  # a function compiled by Numba
+        found.append(thing)
+        if id(thing) in seen:
+            return
+        seen.add(id(thing))
+        if isinstance(thing, python_types.ModuleType):
+            for name in names:
+                if name in vars(thing):
+                    found.append(vars(thing)[name])
+        elif isinstance(thing, python_types.FunctionType):
+            visit_code(thing.__code__, thing)
+
+    def visit_code(code: python_types.CodeType, function: python_types.FunctionType) -> None:
+        found.append(code)
+        for cell in function.__closure__ or ():
+            visit(cell.cell_contents)
+        for name in code.co_names:
+            if name in function.__globals__:
+                visit(function.__globals__[name], code.co_names)
+        for constant in code.co_consts:
+            if isinstance(constant, python_types.CodeType):
+                visit_code(constant, function)
+
+    for name in ("value", "grad", "hess"):
+        visit(getattr(cls, name))
+    return found

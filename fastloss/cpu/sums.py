@@ -1,0 +1,78 @@
+"""Sums that are exact to the last bit or two, and the same for any number of threads.
+
+The terms of a sum are laid into a small buffer in float64 and added in an order that is written
+out here: four at a time by plain additions, which cost at most two roundings, then onto one
+running sum for each place of the buffer with the rounding error kept beside it (Knuth's two-sum),
+and at the end by halves. A sum of positive terms is off by at most 3.4e-16 of itself, whatever
+its length: three roundings of 2**-53. Every loop runs over independent elements, so it vectorises
+without permission to reorder, and its bits depend on neither the compiler nor the processor.
+"""
+
+import numpy as np
+
+from fastloss.cpu.jit import inner, kernel
+from fastloss.typing import Vector
+
+# Elements whose terms are in the buffer at once: 8 KiB, a quarter of the first-level cache. With
+# 512 the loop's start-up shows, with 2048 the terms push the arrays out of that cache.
+TILE = 1024
+
+
+@inner
+def lanes_for(size: int) -> int:
+    """Running sums to keep for a block of this size."""
+    return min(TILE // 4, (size + 3) // 4)
+
+
+@inner
+def add_tile(terms: Vector, sums: Vector, errors: Vector) -> None:
+    """Add a tile of ``4 * sums.size`` terms onto the running sums."""
+    lanes = sums.size
+    _add_quarters(
+        terms[:lanes],
+        terms[lanes : 2 * lanes],
+        terms[2 * lanes : 3 * lanes],
+        terms[3 * lanes :],
+        sums,
+        errors,
+    )
+
+
+@inner
+def _add_quarters(a: Vector, b: Vector, c: Vector, d: Vector, sums: Vector, errors: Vector) -> None:
+    for i in range(sums.size):
+        term = (a[i] + b[i]) + (c[i] + d[i])
+        before = sums[i]
+        after = before + term
+        seen = after - before
+        errors[i] += (before - (after - seen)) + (term - seen)
+        sums[i] = after
+
+
+@inner
+def _add_halves(sums: Vector, others: Vector, errors: Vector, other_errors: Vector) -> None:
+    for i in range(others.size):
+        before, term = sums[i], others[i]
+        after = before + term
+        seen = after - before
+        errors[i] += other_errors[i] + ((before - (after - seen)) + (term - seen))
+        sums[i] = after
+
+
+@inner
+def combine(sums: Vector, errors: Vector) -> tuple[float, float]:
+    """Reduce running sums and their errors to one of each, in place, by halves."""
+    size = sums.size
+    while size > 1:
+        half = (size + 1) // 2
+        _add_halves(sums[:half], sums[half:size], errors[:half], errors[half:size])
+        size = half
+    return sums[0], errors[0]
+
+
+@kernel
+def total(sums: Vector, errors: Vector) -> float:
+    """Give the sum of all blocks; overwrites its arguments."""
+    total_sum, error = combine(sums, errors)
+    # Beyond float64's range the error is NaN (inf - inf), the sum itself is still right.
+    return total_sum + error if np.isfinite(total_sum) else total_sum
