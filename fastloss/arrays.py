@@ -90,10 +90,7 @@ def operands(input: ArrayLike, target: ArrayLike, weight: ArrayLike | None) -> O
     w = None if weight is None else as_real("weight", weight)
     result = result_dtype((input, x), (target, y), *([] if w is None else [(weight, w)]))
     compute = np.dtype(np.float32 if result == np.float16 else result)
-    if x.shape == y.shape:
-        shape = x.shape
-    else:
-        shape = _broadcast_shape(x.shape, y.shape)
+    shape = x.shape if x.shape == y.shape else _broadcast_shape(x.shape, y.shape)
     if w is not None and w.shape != shape:
         if not _broadcasts_to(w.shape, shape):
             raise ValueError(
@@ -190,7 +187,7 @@ def _overlap(a: Array, b: Array) -> bool:
     if not np.may_share_memory(a, b):
         return False
     try:
-        return np.shares_memory(a, b, max_work=OVERLAP_WORK)
+        return np.shares_memory(a, b, max_work=OVERLAP_WORK)  # type: ignore[arg-type]
     except np.exceptions.TooHardError:
         return True
 

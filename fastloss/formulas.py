@@ -17,25 +17,18 @@ What every formula decides, so that no back end has to:
 """
 
 import math
-from collections.abc import Iterator
 from numbers import Real
-from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol
 
 inf = math.inf
 
 
-@runtime_checkable
 class Formula(Protocol):
     """What a loss needs: a ``NamedTuple`` of numbers with these three methods.
 
     A class of your own with this shape goes wherever a built-in one does, through
     :class:`fastloss.Loss`. A method ``check(self)`` that raises ``ValueError`` is optional.
     """
-
-    _fields: ClassVar[tuple[str, ...]]
-
-    def __iter__(self) -> Iterator[float]:
-        """Give the parameters in the order of ``_fields``."""
 
     def value(self, r: float, /) -> float:
         """rho(r)."""

@@ -153,12 +153,16 @@ def mse_loss(
     return _loss(MSELoss, reduction=reduction)(input, target, weight, out)
 
 
-def _loss(cls: type[Loss], **arguments: Any) -> Loss:
+def _loss(cls: Any, **arguments: Any) -> Loss:
     try:
         return _made(cls, **arguments)
     except TypeError:  # an argument that cannot be hashed: let the class say what is wrong
-        return cls(**arguments)
+        loss: Loss = cls(**arguments)
+        return loss
 
 
-# Typed: True and 1.0 are equal, and so would share a loss whose repr shows the wrong one.
-_made = lru_cache(maxsize=256, typed=True)(lambda cls, **arguments: cls(**arguments))
+# Typed: True and 1.0 are equal, and so would share a loss.
+@lru_cache(maxsize=256, typed=True)
+def _made(cls: Any, **arguments: Any) -> Loss:
+    loss: Loss = cls(**arguments)
+    return loss

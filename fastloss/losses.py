@@ -7,7 +7,6 @@ import warnings
 from math import nan
 from typing import Any, ClassVar, Literal, TypeAlias
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from fastloss import dispatch
@@ -371,7 +370,8 @@ class SmoothL1Loss(Loss):
     @property
     def beta(self) -> Threshold:
         """The threshold."""
-        return _first(self._formula)
+        threshold: Threshold = _first(self._formula)
+        return threshold
 
     def __repr__(self) -> str:
         """Give an expression that makes this loss."""
@@ -418,7 +418,8 @@ class HuberLoss(Loss):
     @property
     def delta(self) -> Threshold:
         """The threshold."""
-        return _first(self._formula)
+        threshold: Threshold = _first(self._formula)
+        return threshold
 
     def __repr__(self) -> str:
         """Give an expression that makes this loss."""
@@ -509,8 +510,8 @@ def is_auto(loss: Loss) -> bool:
 
 def at_scale(loss: Loss, scale: float) -> Loss:
     """Give the loss whose threshold is 1.345 times this scale of the residuals."""
-    bound = Loss(type(loss._formula)(TUNING * scale), loss.reduction)
-    return bound
+    formula: Any = type(loss._formula)
+    return Loss(formula(TUNING * scale), loss.reduction)
 
 
 def _is_auto(formula: Any) -> bool:
@@ -545,7 +546,7 @@ def _divide(total: float, divisor: float, arrays: Operands) -> float:
     return nan
 
 
-def _given(out: Array | None, result: Array) -> Any:
+def _given(out: Array | None, result: Array) -> Array:
     """Give the caller's own array back; without one, a scalar for a result without axes."""
     if out is not None:
         return out

@@ -9,10 +9,9 @@ Statistics", 1981, section 7.8). Neither depends on the units of X's columns.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastloss.optimize import LinearObjective
 from fastloss.typing import Array, Vector
@@ -54,24 +53,23 @@ def solve(matrix: Array, vector: Vector) -> Vector:
     size[size == 0] = 1.0
     scaled = matrix / np.outer(size, size)
     try:
-        factor, lower = cho_factor(scaled, check_finite=False)
+        factor, lower = cho_factor(scaled)
         if np.diag(factor).min() ** 2 > SINGULAR:
-            solution: NDArray[Any] = cho_solve((factor, lower), vector / size, check_finite=False)
-            return solution / size
+            return cast(Vector, cho_solve((factor, lower), vector / size) / size)
     except LinAlgError:
         pass
-    return np.asarray(lstsq(scaled, vector / size, cond=SINGULAR, check_finite=False)[0]) / size
+    return cast(Vector, lstsq(scaled, vector / size, cond=SINGULAR)[0] / size)
 
 
 def majorising(residual: Array, grad: Array, hess: Array) -> Array:
-    """``grad(r) / r``, and its limit at 0."""
+    """Take ``grad(r) / r``, and its limit at 0."""
     zero = residual == 0
     ratio: Array = np.divide(grad, residual, out=hess.copy(), where=~zero)
     return ratio
 
 
 def own(residual: Array, grad: Array, hess: Array) -> Array:
-    """The loss's second derivative."""
+    """Take the loss's second derivative."""
     return hess
 
 

@@ -108,7 +108,7 @@ class LinearObjective:
     @property
     def size(self) -> int:
         """The length of ``w``."""
-        return self.X.shape[1] + self.fit_intercept
+        return int(self.X.shape[1]) + self.fit_intercept
 
     def __call__(self, w: ArrayLike) -> tuple[float, Vector]:
         """Give value and gradient at ``w``, for ``minimize(obj, w0, jac=True)``.

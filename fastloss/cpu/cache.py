@@ -23,9 +23,9 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba.core import types
 from numba.core.caching import CompileResultCacheImpl
 from numba.core.compiler import CompileResult
+from numba.core.types.containers import BaseNamedTuple
 
 from fastloss.formulas import FORMULAS
 
@@ -106,7 +106,7 @@ class KernelCache:
             )
 
     def _path(self, signature: Any, codegen: Any) -> Path | None:
-        classes = [t.instance_class for t in signature if isinstance(t, types.BaseNamedTuple)]
+        classes = [t.instance_class for t in signature if isinstance(t, BaseNamedTuple)]
         if self.cache_path is None or not all(c in (*FORMULAS, *_own) for c in classes):
             return None
         key = (

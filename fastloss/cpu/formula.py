@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 import numba
 import numpy as np
-from numba.core import types
+from numba.core.types.containers import BaseNamedTuple
 from numba.extending import overload
 
 from fastloss.cpu.cache import own
@@ -45,7 +45,7 @@ def _resolve(function: Any) -> None:
 
     # Numba compares both signatures as text: annotations here would be a difference.
     def resolve(formula, r):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-        if not isinstance(formula, types.BaseNamedTuple):
+        if not isinstance(formula, BaseNamedTuple):
             return None
         method = _method(formula.instance_class, name)
         return lambda formula, r: method(formula, r)
@@ -62,13 +62,13 @@ class Itself(NamedTuple):
     """The sum of an array, by the kernel that sums losses."""
 
     def value(self, r: float) -> float:
-        """r."""
+        """Give the residual."""
         return r
 
 
-def bind(formula: Formula, dtype: np.dtype[Any]) -> Any:
+def bind(formula: Any, dtype: np.dtype[Any]) -> Any:
     """Give the formula as a kernel's argument: current code, parameters of type ``dtype``."""
-    cls = type(formula)
+    cls: Any = type(formula)
     if cls in _BUILT_IN:
         return _bind_built_in(cls, formula, dtype)
     return _convert(_current(cls), formula, dtype)
@@ -79,11 +79,11 @@ _BUILT_IN = frozenset((*FORMULAS, Itself))
 
 # The class is part of the key because tuples of different classes compare equal.
 @lru_cache(maxsize=256)
-def _bind_built_in(cls: type, formula: Formula, dtype: np.dtype[Any]) -> Any:
+def _bind_built_in(cls: Any, formula: Any, dtype: np.dtype[Any]) -> Any:
     return _convert(cls, formula, dtype)
 
 
-def _convert(cls: Any, formula: Formula, dtype: np.dtype[Any]) -> Any:
+def _convert(cls: Any, formula: Any, dtype: np.dtype[Any]) -> Any:
     convert = dtype.type
     # Only floats: a count or a switch among the parameters keeps its type.
     return cls._make(convert(p) if isinstance(p, float | np.floating) else p for p in formula)
@@ -102,9 +102,8 @@ def _current(cls: type) -> type:
     """
     code = _code_of(cls)
     known = _compiled.get(cls)
-    if known is not None and len(known[0]) == len(code):
-        if all(a is b for a, b in zip(known[0], code, strict=True)):
-            return known[1]
+    if known is not None and list(map(id, known[0])) == list(map(id, code)):
+        return known[1]
     current = type(cls.__name__, (cls,), {"__slots__": (), "__module__": cls.__module__})
     _compiled[cls] = code, current
     return current
@@ -122,9 +121,7 @@ def _code_of(cls: type) -> list[Any]:
             return
         seen.add(id(thing))
         if isinstance(thing, python_types.ModuleType):
-            for name in names:
-                if name in vars(thing):
-                    found.append(vars(thing)[name])
+            found.extend(vars(thing)[name] for name in names if name in vars(thing))
         elif isinstance(thing, python_types.FunctionType):
             visit_code(thing.__code__, thing)
 

@@ -18,7 +18,7 @@ FLOAT64 = ir.DoubleType()
 VECTOR = ir.VectorType(FLOAT64, WIDTH)
 
 
-class Lanes(types.Type):
+class Lanes(types.Type):  # type: ignore[misc]
     """The type of eight float64 numbers."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
 
 @intrinsic
 def zeros(typingctx):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-    """Eight zeros."""
+    """Give eight zeros."""
 
     def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
         return ir.Constant(VECTOR, None)
@@ -46,7 +46,7 @@ def zeros(typingctx):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
 
 @intrinsic
 def load(typingctx, array, row, column):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-    """``array[row, column : column + 8]`` of a C-ordered matrix, without any check."""
+    """Load ``array[row, column : column + 8]`` of a C-ordered matrix, unchecked."""
 
     def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
         matrix_type = signature.args[0]
@@ -60,7 +60,7 @@ def load(typingctx, array, row, column):  # type: ignore[no-untyped-def] # noqa:
 
 @intrinsic
 def load_vector(typingctx, array, start):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-    """``array[start : start + 8]`` of a contiguous vector, without any check."""
+    """Load ``array[start : start + 8]`` of a contiguous vector, unchecked."""
 
     def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
         array_type = signature.args[0]
@@ -80,7 +80,7 @@ def _load(context: Any, builder: Any, array_type: Any, data: Any, start: Any) ->
 
 @intrinsic
 def drop(typingctx, lanes, count):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-    """The lanes with the first ``count`` made zero, whatever they hold."""
+    """Make the first ``count`` lanes zero, whatever they hold."""
 
     def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
         lanes, count = arguments
@@ -94,7 +94,7 @@ def drop(typingctx, lanes, count):  # type: ignore[no-untyped-def] # noqa: ANN00
 
 @intrinsic
 def multiply_add(typingctx, sums, a, b):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-    """``sums + a * b``, where ``b`` is lanes or one number for all of them."""
+    """Give ``sums + a * b``, where ``b`` is lanes or one number for all of them."""
 
     def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
         sums, a, b = arguments
@@ -108,7 +108,7 @@ def multiply_add(typingctx, sums, a, b):  # type: ignore[no-untyped-def] # noqa:
 
 @intrinsic
 def add(typingctx, a, b):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-    """``a + b``."""
+    """Add two."""
 
     def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
         return builder.fadd(*arguments)
@@ -118,7 +118,7 @@ def add(typingctx, a, b):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
 
 @intrinsic
 def total(typingctx, lanes):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-    """The sum of the eight, by halves."""
+    """Add up the eight, by halves."""
 
     def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
         lanes, width = arguments[0], WIDTH
@@ -133,7 +133,7 @@ def total(typingctx, lanes):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN
 
 @intrinsic
 def add_to(typingctx, array, start, lanes):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-    """``array[start : start + 8] += lanes`` for a contiguous float64 vector, without any check."""
+    """Do ``array[start : start + 8] += lanes`` for a contiguous float64 vector, unchecked."""
 
     def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
         array_type = signature.args[0]

@@ -5,7 +5,7 @@ array of any strides, at most a few rectangles (``rectangles``): each is copied 
 small buffer by NumPy, which converts precision and byte order on the way.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import prod
 from typing import Any, TypeAlias
 
@@ -25,6 +25,12 @@ def flat(array: Array, dtype: np.dtype[Any]) -> Vector | None:
         # Numba compiles anew for read-only arrays; the kernels do not write to their inputs.
         array = np.asarray(_Memory(array))
     return array.reshape(-1)
+
+
+def in_fortran_order(arrays: Iterable[Array | None]) -> bool:
+    """Whether all arrays (None aside) lie in Fortran order, and not all in C order too."""
+    given = [a.flags for a in arrays if a is not None]
+    return all(f.f_contiguous for f in given) and not all(f.c_contiguous for f in given)
 
 
 class _Memory:

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import prange
 
-from fastloss.cpu import elementwise, sums
-from fastloss.cpu.elementwise import Maybe, part, fill
+from fastloss.cpu import evaluate as elementwise
+from fastloss.cpu import sums
+from fastloss.cpu.elementwise import Maybe, fill, part
 from fastloss.cpu.formula import bind
 from fastloss.cpu.jit import inner, kernel, parallel_kernel
 from fastloss.cpu.lanes import (
@@ -209,8 +210,8 @@ def _block(
     w: Vector,
     direction: Maybe,
     scale: float,
-    first: int,
-    last: int,
+    first: Any,
+    last: Any,
     tile: int,
     out: Vector,
 ) -> tuple[float, float]:

@@ -20,7 +20,7 @@ TILE = 1024
 
 @inner
 def lanes_for(size: int) -> int:
-    """Running sums to keep for a block of this size."""
+    """Say how many running sums to keep for a block of this size."""
     return min(TILE // 4, (size + 3) // 4)
 
 

@@ -34,20 +34,23 @@ if hasattr(os, "register_at_fork"):
 @contextmanager
 def several(work: int) -> Iterator[bool]:
     """Say whether work of this many elements may run on several threads, while it runs."""
-    if work < PARALLEL_FROM or _forked or numba.get_num_threads() == 1 or not _safe_here():
-        yield False
-    elif not _entered.acquire(blocking=False):  # another thread is inside: its cores are taken
-        yield False
-    else:
-        try:
-            yield True
-        finally:
+    # If another thread is inside, its cores are taken: do not wait for them.
+    entered = _worth_it(work) and _safe_here() and _entered.acquire(blocking=False)
+    try:
+        yield entered
+    finally:
+        if entered:
             _entered.release()
+
+
+def _worth_it(work: int) -> bool:
+    return work >= PARALLEL_FROM and numba.get_num_threads() > 1
 
 
 def _safe_here() -> bool:
     """Other code's parallel functions do not know our lock, so workqueue is for one thread."""
-    return threading.current_thread() is threading.main_thread() or layer() in ("omp", "tbb")
+    main = threading.current_thread() is threading.main_thread()
+    return not _forked and (main or layer() in ("omp", "tbb"))
 
 
 def layer() -> str | None:

@@ -1,0 +1,113 @@
+"""From arrays of any layout to kernel calls, whole or block by block."""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastloss.cpu import elementwise, sums
+from fastloss.cpu.elementwise import BLOCK
+from fastloss.cpu.formula import Itself, bind
+from fastloss.cpu.layout import Folded, flat, in_fortran_order, read, write
+from fastloss.cpu.threads import several
+from fastloss.formulas import Formula
+from fastloss.typing import Array, Vector
+
+INPUTS = 3
+
+
+def evaluate(
+    formula: Formula | Itself,
+    input: Array,
+    target: Array | None,
+    weight: Array | None,
+    dtype: np.dtype[Any],
+    *,
+    scale: float = 1.0,
+    value: Array | None = None,
+    grad: Array | Folded | None = None,
+    hess: Array | Folded | None = None,
+    total: bool = False,
+) -> float:
+    """Write the outputs that are given; give the sum of the (weighted) values if ``total``.
+
+    All arrays have the input's shape; ``dtype`` is the precision of the arithmetic, float32 or
+    float64. ``target=None`` is a target of 0. Nothing is checked here: see ``fastloss.arrays``.
+
+    Elements go to blocks by their place in the inputs alone, so the sum has the same bits
+    whatever the outputs are.
+    """
+    if input.size == 0:
+        return 0.0
+    arrays: list[Any] = [input, target, weight, value, grad, hess]
+    if in_fortran_order(arrays[:INPUTS]):
+        arrays = [None if a is None else a.T for a in arrays]
+    vectors = [flat(a, dtype) if isinstance(a, np.ndarray) else None for a in arrays]
+    blocks = -(-input.size // BLOCK)
+    block_sums, block_errors = np.empty((2, blocks if total else 0))
+    run = _Run(
+        bind(formula, dtype),
+        dtype.type(scale),
+        block_sums if total else None,
+        block_errors if total else None,
+    )
+    if all(a is None or v is not None for a, v in zip(arrays, vectors, strict=True)):
+        run(vectors, slice(None))
+    else:
+        _in_pieces(run, arrays, vectors, dtype)
+    for out in arrays[INPUTS:]:
+        if isinstance(out, Folded):
+            out.finish()
+    return sums.total(block_sums, block_errors) if total else 0.0
+
+
+def total_of(array: Array, dtype: np.dtype[Any]) -> float:
+    """Sum an array as exactly as losses are summed."""
+    return evaluate(Itself(), array, None, None, dtype, total=True)
+
+
+def output(out: Array, shape: tuple[int, ...]) -> Array | Folded:
+    """Give an output of the input's shape as one of the residual's, see :class:`Folded`."""
+    return out.reshape(shape) if out.size == prod(shape) else Folded(out, shape)
+
+
+class _Run(NamedTuple):
+    """A kernel call but for its arrays."""
+
+    formula: Any
+    scale: Any
+    block_sums: Vector | None
+    block_errors: Vector | None
+
+    def __call__(self, vectors: Sequence[Any], blocks: slice) -> None:
+        x, y, w, value, grad, hess = vectors
+        block_sums = None if self.block_sums is None else self.block_sums[blocks]
+        block_errors = None if self.block_errors is None else self.block_errors[blocks]
+        with several(x.size) as threads:
+            kernel = elementwise.parallel if threads else elementwise.serial
+            kernel(self.formula, x, y, w, self.scale, value, grad, hess, block_sums, block_errors)
+
+
+def _in_pieces(
+    run: _Run, arrays: Sequence[Any], vectors: Sequence[Any], dtype: np.dtype[Any]
+) -> None:
+    """Run block by block, through a buffer for each array that is not a vector already."""
+    buffered = [a is not None and v is None for a, v in zip(arrays, vectors, strict=True)]
+    memory: list[Any] = [
+        np.empty(BLOCK, dtype) if b else v for b, v in zip(buffered, vectors, strict=True)
+    ]
+    size = arrays[0].size
+    for block, low in enumerate(range(0, size, BLOCK)):
+        high = min(size, low + BLOCK)
+        here: list[Any] = [
+            m if m is None else m[: high - low] if b else m[low:high]
+            for m, b in zip(memory, buffered, strict=True)
+        ]
+        for i in range(INPUTS):
+            if buffered[i]:
+                read(arrays[i], low, high, here[i])
+        run(here, slice(block, block + 1))
+        for i in range(INPUTS, len(arrays)):
+            if buffered[i]:
+                write(arrays[i], low, high, here[i])
