@@ -1,0 +1,188 @@
+"""Every loss × method × dtype × layout × size, against exact arithmetic or NumPy."""
+
+import math
+
+import numba
+import numpy as np
+import pytest
+
+import fastloss as fl
+from fastloss.cpu import elementwise, threads
+from tests import reference
+from tests.registry import DTYPES, LAYOUTS, LOSSES, METHODS, ONE_OF_EACH, SIZES, pair
+
+RESIDUALS = [0.0, 0.1, 0.3, 0.69, 0.7, 0.71, 1.0, 1.5, 3.0, 1e3, 1e10, 1e-5, 1e-10, 1e-20, 1e-30]
+RESIDUALS += [2.5e-38, 1e-40, 1e19, 1e30, 3e38, math.inf, math.nan]
+RESIDUALS += [-r for r in RESIDUALS]
+
+
+def all_outputs(loss, x, y, weight=None):
+    """Everything a loss can give for these arrays, by every method, by name."""
+    value, grad = loss.value_and_grad(x, y, weight)
+    second_grad, hess = loss.grad_and_hess(x, y, weight)
+    return {
+        "value": loss(x, y, weight),
+        "fused value": value,
+        "grad": loss.grad(x, y, weight),
+        "fused grad": grad,
+        "grad beside hess": second_grad,
+        "hess": hess,
+    }
+
+
+@pytest.mark.parametrize("formula", LOSSES, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_element_is_within_two_ulp_of_the_exact_value(formula, dtype):
+    with np.errstate(over="ignore", under="ignore"):
+        r = np.array(RESIDUALS, np.float64).astype(dtype)
+    exact = reference.elements(formula, r, dtype)
+    outputs = all_outputs(fl.Loss(formula, "none"), r, np.zeros_like(r))
+    for name, output in outputs.items():
+        expected = exact[("value", "grad", "hess").index(name.split()[-1 if "fused" in name else 0])]
+        assert output.dtype == dtype
+        np.testing.assert_array_equal(np.isnan(output), np.isnan(expected), err_msg=name)
+        finite = np.isfinite(expected)
+        np.testing.assert_array_equal(output[~finite], expected[~finite], err_msg=name)
+        np.testing.assert_array_max_ulp(output[finite], expected[finite], maxulp=2)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("beta", [1.0, 0.37, 1e-3, 1e4, 1e-37, 1e37])
+def test_two_ulp_hold_over_the_whole_exponent_range(dtype, beta):
+    info = np.finfo(dtype)
+    exponents = np.arange(int(info.minexp), int(info.maxexp), 7)
+    rng = np.random.default_rng(0)
+    r = np.ldexp(rng.uniform(1, 2, exponents.size), exponents).astype(dtype)
+    formula = fl.formulas.SmoothL1(beta)
+    value, grad, _ = reference.elements(formula, r, dtype)
+    loss = fl.Loss(formula, "none")
+    np.testing.assert_array_max_ulp(loss(r, np.zeros_like(r)), value, maxulp=2)
+    np.testing.assert_array_max_ulp(loss.grad(r, np.zeros_like(r)), grad, maxulp=2)
+
+
+@pytest.mark.parametrize("formula", ONE_OF_EACH, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_agrees_with_numpy_at_sizes_around_tile_block_and_threads(
+    formula, dtype, weighted, reduction
+):
+    loss = fl.Loss(formula, reduction)
+    for size in SIZES:
+        x, y = pair(size, dtype)
+        weight = np.random.default_rng(1).uniform(0, 2, size).astype(dtype) if weighted else None
+        w = np.ones(size) if weight is None else weight.astype(float)
+        # Off the kinks rounding decides nothing; at them x - y is exact.
+        expected = [v * w for v in reference.quick(type(formula)._make(map(dtype, formula)), x - y)]
+        divisor = {"none": 1, "sum": 1, "mean": reference.exact_sum(w)}[reduction]
+        rtol = 4 * float(np.finfo(dtype).eps)
+        outputs = all_outputs(loss, x, y, weight)
+        for name, output in outputs.items():
+            if name.endswith("value") and reduction != "none":
+                total = reference.exact_sum(expected[0]) / divisor
+                assert isinstance(output, float)
+                assert output == pytest.approx(total, rel=rtol), name
+            else:
+                kind = 0 if name.endswith("value") else 2 if name == "hess" else 1
+                scale = 1 if name.endswith("value") else divisor
+                np.testing.assert_allclose(output, expected[kind] / scale, rtol=rtol, err_msg=name)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(40_000,), (300, 211), (7, 1, 50, 30)], ids=str)
+def test_layout_changes_no_bit(layout, dtype, shape):
+    loss = fl.SmoothL1Loss(beta=0.7)
+    x, y = (a.reshape(shape) for a in pair(math.prod(shape), dtype))
+    plain = all_outputs(loss, x, y)
+    for pairing in ((layout(x), y), (x, layout(y))):
+        for name, output in all_outputs(loss, *pairing).items():
+            np.testing.assert_array_equal(output, plain[name], err_msg=name)
+    for name, output in all_outputs(loss, layout(x), layout(y), layout(np.ones_like(x))).items():
+        np.testing.assert_allclose(output, plain[name], rtol=1e-14, err_msg=name)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS[:-1], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("method", METHODS)
+def test_outputs_of_any_layout_are_filled(layout, method):
+    x, y = (a.reshape(300, 211) for a in pair(63_300, np.float32))
+    loss = fl.SmoothL1Loss(reduction="none", beta=0.7)
+    expected = loss(x, y) if method == "value" else getattr(loss, method)(x, y)
+    first, second = layout(np.full_like(x, np.nan)), layout(np.full_like(x, np.nan))
+    if method == "value":
+        assert loss(x, y, out=first) is first
+        np.testing.assert_array_equal(first, expected)
+    elif method == "grad":
+        assert loss.grad(x, y, out=first) is first
+        np.testing.assert_array_equal(first, expected)
+    elif method == "value_and_grad":
+        value, grad = loss.value_and_grad(x, y, out=first)
+        assert grad is first
+        np.testing.assert_array_equal(value, expected[0])
+        np.testing.assert_array_equal(grad, expected[1])
+    else:
+        grad, hess = loss.grad_and_hess(x, y, out=(first, second))
+        assert grad is first
+        assert hess is second
+        np.testing.assert_array_equal(grad, expected[0])
+        np.testing.assert_array_equal(hess, expected[1])
+
+
+@pytest.mark.parametrize("size", [elementwise.BLOCK + 1, threads.PARALLEL_FROM, 500_001])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+def test_number_of_threads_changes_no_bit(size, dtype, weighted):
+    loss = fl.SmoothL1Loss(beta=0.7)
+    x, y = pair(size, dtype)
+    weight = np.random.default_rng(1).uniform(0, 2, size).astype(dtype) if weighted else None
+    numba.set_num_threads(1)
+    alone = all_outputs(loss, x, y, weight)
+    for count in range(2, numba.config.NUMBA_NUM_THREADS + 1):
+        numba.set_num_threads(count)
+        for name, output in all_outputs(loss, x, y, weight).items():
+            np.testing.assert_array_equal(output, alone[name], err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_parallel_and_serial_kernels_give_the_same_bits(dtype):
+    x, y = pair(200_001, dtype)
+    results = []
+    for kernel in (elementwise.serial, elementwise.parallel):
+        grad = np.empty_like(x)
+        blocks = -(-x.size // elementwise.BLOCK)
+        sums, errors = np.empty((2, blocks))
+        formula = fl.formulas.SmoothL1(dtype(0.7))
+        kernel(formula, x, y, None, dtype(0.1), None, grad, None, sums, errors)
+        results.append((grad, sums, errors))
+    for serial, parallel in zip(*results, strict=True):
+        np.testing.assert_array_equal(serial, parallel)
+
+
+@pytest.mark.parametrize("formula", ONE_OF_EACH, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", SIZES)
+def test_value_has_the_same_bits_alone_and_beside_the_gradient(formula, dtype, size):
+    loss = fl.Loss(formula, "sum")
+    x, y = pair(size, dtype)
+    strided_out = np.empty((size, 2), dtype)[:, 0]
+    assert loss(x, y) == loss.value_and_grad(x, y)[0]
+    assert loss(x, y) == loss.value_and_grad(x, y, out=strided_out)[0]
+
+
+def test_read_only_unaligned_and_swapped_arrays_compile_nothing_new():
+    loss = fl.SmoothL1Loss()
+    x, y = pair(1000, np.float32)
+    loss.value_and_grad(x, y)
+    before = len(elementwise.serial.signatures)
+    for layout in LAYOUTS:
+        loss.value_and_grad(layout(x), layout(y))
+    assert len(elementwise.serial.signatures) == before
+
+
+def test_inputs_are_not_changed():
+    x, y = pair(1000, np.float64)
+    weight = np.ones_like(x)
+    copies = x.copy(), y.copy(), weight.copy()
+    all_outputs(fl.SmoothL1Loss(), x, y, weight)
+    for array, copy in zip((x, y, weight), copies, strict=True):
+        np.testing.assert_array_equal(array, copy)

@@ -1,0 +1,436 @@
+import copy
+import itertools
+import math
+import pickle
+
+import numpy as np
+import pytest
+
+import fastloss as fl
+from fastloss.formulas import FORMULAS, SmoothL1
+from tests.registry import METHODS, REDUCTIONS, pair
+
+ALL = [
+    fl.SmoothL1Loss(),
+    fl.SmoothL1Loss(beta=0.3, reduction="sum"),
+    fl.SmoothL1Loss(beta="auto"),
+    fl.HuberLoss(),
+    fl.HuberLoss(delta=2.5, reduction="none"),
+    fl.HuberLoss(delta=math.inf),
+    fl.L1Loss(),
+    fl.MSELoss(reduction="sum"),
+    fl.Loss(SmoothL1(0.3)),
+]
+
+
+def call(loss, method, *arguments, **options):
+    return loss(*arguments, **options) if method == "value" else getattr(loss, method)(
+        *arguments, **options
+    )
+
+
+def test_worked_example_of_the_smooth_l1_loss():
+    predictions, targets = [1.4, 2.1, 2.9], [1.5, 2.0, 3.0]
+    assert fl.SmoothL1Loss()(predictions, targets) == pytest.approx(0.005, abs=1e-15)
+
+
+# --- as objects
+
+
+@pytest.mark.parametrize("loss", ALL, ids=repr)
+def test_repr_makes_an_equal_loss(loss):
+    names = {cls.__name__: cls for cls in FORMULAS} | {"inf": math.inf}
+    again = eval(repr(loss), vars(fl) | names)
+    assert again == loss
+    assert type(again) is type(loss)
+
+
+@pytest.mark.parametrize("loss", ALL, ids=repr)
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_pickles(loss, protocol):
+    again = pickle.loads(pickle.dumps(loss, protocol))
+    assert again == loss
+    assert hash(again) == hash(loss)
+    assert repr(again) == repr(loss)
+
+
+def test_equal_only_if_class_formula_and_reduction_are():
+    for a, b in itertools.combinations(ALL, 2):
+        assert a != b
+    assert fl.SmoothL1Loss(beta=1) == fl.SmoothL1Loss(beta=1.0)
+    assert hash(fl.SmoothL1Loss(beta=1)) == hash(fl.SmoothL1Loss(beta=1.0))
+    assert fl.SmoothL1Loss() != fl.HuberLoss()  # though their formulas are equal as tuples
+    assert fl.SmoothL1Loss() != "SmoothL1Loss"
+
+
+@pytest.mark.parametrize("loss", ALL, ids=repr)
+def test_copies_are_equal(loss):
+    assert copy.copy(loss) == loss
+    assert copy.deepcopy(loss) == loss
+
+
+def test_attributes_are_those_of_torch_and_cannot_be_set():
+    loss = fl.SmoothL1Loss(reduction="sum", beta=0.5)
+    assert (loss.reduction, loss.beta) == ("sum", 0.5)
+    assert fl.HuberLoss(delta=2).delta == 2.0
+    with pytest.raises(AttributeError):
+        loss.beta = 2.0
+    with pytest.raises(AttributeError):
+        loss.other = 2.0
+
+
+# --- arguments of the constructors
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: fl.SmoothL1Loss(beta=-1), ValueError, "beta must be >= 0, got -1.0"),
+        (lambda: fl.SmoothL1Loss(beta=math.nan), ValueError, "beta must be >= 0, got nan"),
+        (lambda: fl.HuberLoss(delta=0), ValueError, "delta must be > 0, got 0.0"),
+        (lambda: fl.HuberLoss(delta=math.nan), ValueError, "delta must be > 0, got nan"),
+        (lambda: fl.SmoothL1Loss(beta="1"), TypeError, "beta must be a real number or 'auto'"),
+        (lambda: fl.SmoothL1Loss(beta=None), TypeError, "beta must be a real number, got None"),
+        (lambda: fl.SmoothL1Loss(beta=[1.0]), TypeError, "beta must be a real number"),
+        (lambda: fl.HuberLoss(delta=1j), TypeError, "delta must be a real number"),
+        (lambda: fl.L1Loss(reduction="avg"), ValueError, "'none', 'mean' or 'sum', got 'avg'"),
+        (lambda: fl.MSELoss(reduction=None), ValueError, "'none', 'mean' or 'sum', got None"),
+        (lambda: fl.HuberLoss("max"), ValueError, "'none', 'mean' or 'sum', got 'max'"),
+        (lambda: fl.SmoothL1Loss("sum"), TypeError, "size_average.*'sum'.*reduction='sum'"),
+        (lambda: fl.L1Loss(None, "none"), TypeError, "reduce must be.*reduction='none'"),
+        (lambda: fl.Loss(SmoothL1), TypeError, "an instance of a NamedTuple"),
+        (lambda: fl.Loss(abs), TypeError, "an instance of a NamedTuple"),
+        (lambda: fl.Loss((1.0,)), TypeError, "formula must have _fields, value, grad, hess"),
+        (lambda: fl.Loss(SmoothL1(-2.0)), ValueError, "beta must be >= 0, got -2.0"),
+    ],
+)
+def test_bad_parameters_are_refused_when_the_loss_is_made(make, error, words):
+    with pytest.raises(error, match=words):
+        make()
+
+
+@pytest.mark.parametrize("cls", [fl.SmoothL1Loss, fl.L1Loss, fl.MSELoss])
+@pytest.mark.parametrize(
+    ("size_average", "reduce", "reduction"),
+    [
+        (True, None, "mean"),
+        (False, None, "sum"),
+        (None, True, "mean"),
+        (None, False, "none"),
+        (True, False, "none"),
+        (False, False, "none"),
+        (True, True, "mean"),
+        (False, True, "sum"),
+    ],
+)
+def test_deprecated_arguments_override_with_a_warning(cls, size_average, reduce, reduction):
+    with pytest.warns(DeprecationWarning, match=f"use reduction='{reduction}'") as caught:
+        loss = cls(size_average, reduce, "sum")
+    assert loss.reduction == reduction
+    assert caught[0].filename == __file__
+
+
+# --- shapes
+
+
+def test_broadcast_input_gets_its_gradient_summed_back():
+    rng = np.random.default_rng(0)
+    target, weight = rng.standard_normal((5, 7)), rng.uniform(size=(5, 7))
+    for shape in [(7,), (1, 7), (5, 1), (1, 1), (), (1,)]:
+        input = rng.standard_normal(shape)
+        full = np.ascontiguousarray(np.broadcast_to(input, (5, 7)))
+        for reduction in REDUCTIONS:
+            loss = fl.SmoothL1Loss(reduction=reduction)
+            grad, hess = loss.grad_and_hess(input, target, weight)
+            full_grad, full_hess = loss.grad_and_hess(full, target, weight)
+            axes = tuple(i for i in range(2) if ((1,) * (2 - len(shape)) + shape)[i] == 1)
+            for result, whole in ((grad, full_grad), (hess, full_hess)):
+                assert result.shape == shape
+                np.testing.assert_allclose(result, whole.sum(axis=axes).reshape(shape), rtol=1e-12)
+            value, fused = loss.value_and_grad(input, target, weight)
+            np.testing.assert_array_equal(fused, grad)
+            np.testing.assert_array_equal(value, loss(full, target, weight))
+
+
+def test_mean_divides_by_the_number_of_residuals():
+    assert fl.L1Loss()(np.ones((3, 1)), np.zeros((3, 4))) == 1.0
+    np.testing.assert_allclose(fl.L1Loss().grad(np.ones((3, 1)), np.zeros((3, 4))), 4 / 12)
+
+
+def test_a_column_against_a_row_warns():
+    with pytest.warns(UserWarning, match=r"\(3,\).*\(3, 1\).*\(3, 3\)") as caught:
+        result = fl.L1Loss(reduction="none")(np.zeros(3), np.ones((3, 1)))
+    assert result.shape == (3, 3)
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("shapes", "words"),
+    [
+        (((3,), (4,)), r"input and target must broadcast.*\(3,\) and \(4,\)"),
+        (((2, 3), (3, 2)), r"input and target must broadcast.*\(2, 3\) and \(3, 2\)"),
+        (((3,), (3,), (2,)), r"weight must broadcast.*\(3,\), got \(2,\)"),
+        (((3,), (3,), (2, 3)), r"weight must broadcast.*\(3,\), got \(2, 3\)"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_named(method, shapes, words):
+    with pytest.raises(ValueError, match=words):
+        call(fl.SmoothL1Loss(), method, *(np.ones(shape) for shape in shapes))
+
+
+def test_scalars_and_lists_are_taken():
+    assert fl.SmoothL1Loss()(3, 1) == 1.5
+    assert fl.SmoothL1Loss(reduction="none")(3.0, 1.0) == 1.5
+    assert fl.SmoothL1Loss().grad([3.0], [1]).tolist() == [1.0]
+    assert fl.SmoothL1Loss()(np.float32(3), np.float32(1)) == 1.5
+
+
+# --- empty input
+
+
+@pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 2)])
+def test_empty_input(shape):
+    empty = np.empty(shape)
+    assert fl.SmoothL1Loss(reduction="none")(empty, empty).shape == shape
+    assert fl.SmoothL1Loss(reduction="sum")(empty, empty) == 0.0
+    assert fl.SmoothL1Loss().grad(empty, empty).shape == shape
+    with pytest.warns(RuntimeWarning, match="mean of no elements"):
+        assert math.isnan(fl.SmoothL1Loss()(empty, empty))
+    with pytest.warns(RuntimeWarning, match="mean of no elements"):
+        assert math.isnan(fl.SmoothL1Loss().value_and_grad(empty, empty, empty)[0])
+
+
+# --- dtypes
+
+
+@pytest.mark.parametrize(
+    ("input", "target", "result"),
+    [
+        (np.float32, np.float32, np.float32),
+        (np.float64, np.float64, np.float64),
+        (np.float32, np.float64, np.float64),
+        (np.float16, np.float16, np.float16),
+        (np.float16, np.float32, np.float32),
+        (np.int32, np.int32, np.float64),
+        (np.int8, np.uint8, np.float64),
+        (np.bool_, np.bool_, np.float64),
+        (np.int32, np.float32, np.float64),
+        (np.int8, np.float32, np.float32),
+    ],
+)
+def test_dtypes_promote_as_numpy_does(input, target, result):
+    x, y = np.array([0, 1, 1], input), np.array([1, 1, 0], target)
+    loss = fl.SmoothL1Loss(reduction="none")
+    outputs = loss(x, y), loss.grad(x, y), *loss.value_and_grad(x, y), *loss.grad_and_hess(x, y)
+    assert {output.dtype.type for output in outputs} == {result}
+    assert loss(x, y).tolist() == [0.5, 0.0, 0.5]
+
+
+def test_python_numbers_and_weights_promote_weakly_or_not():
+    x = np.ones(3, np.float32)
+    loss = fl.SmoothL1Loss(reduction="none")
+    assert loss(x, 0).dtype == loss(x, 0.5).dtype == loss(x, x, 2.0).dtype == np.float32
+    assert loss(x, np.float64(0.5)).dtype == loss(x, x, np.ones(3)).dtype == np.float64
+
+
+def test_float16_is_computed_in_float32():
+    x = np.array([200.0, 300.0], np.float16)
+    loss = fl.MSELoss()
+    assert loss(x, np.zeros_like(x)) == (200.0**2 + 300.0**2) / 2  # 65,504 is float16's largest
+    assert fl.MSELoss(reduction="none")(x, np.zeros_like(x)).tolist() == [40000.0, math.inf]
+
+
+def test_float16_equals_float32_rounded_for_every_bit_pattern():
+    x = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    loss = fl.SmoothL1Loss(reduction="none", beta=0.3)
+    with np.errstate(over="ignore", invalid="ignore"):
+        wide = loss(x.astype(np.float32), np.zeros(1, np.float32)).astype(np.float16)
+    np.testing.assert_array_equal(loss(x, np.float16(0)), wide)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("position", [0, 1, 2], ids=["input", "target", "weight"])
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [
+        (np.ones(3, complex), TypeError),
+        (np.ones(3, object), TypeError),
+        (np.array(["a", "b", "c"]), TypeError),
+        ([1.0, "b", 2.0], TypeError),
+        (np.ones(3, "datetime64[s]"), TypeError),
+        (np.ones(3, [("a", float)]), TypeError),
+        (np.ma.masked_array([1.0, 2.0, 3.0], [0, 1, 0]), TypeError),
+        ([[1.0], [1.0, 2.0]], ValueError),
+        ({1.0, 2.0}, TypeError),
+        (10**400, TypeError),
+    ],
+    ids=lambda v: None if isinstance(v, type) else str(v)[:20],
+)
+def test_what_holds_no_real_numbers_is_refused_by_name(method, position, bad, error):
+    arguments = [np.ones(3), np.ones(3), np.ones(3)]
+    arguments[position] = bad
+    with pytest.raises(error, match=("input", "target", "weight")[position]):
+        call(fl.SmoothL1Loss(), method, *arguments)
+
+
+@pytest.mark.skipif(np.dtype(np.longdouble).itemsize == 8, reason="long double is float64 here")
+def test_long_double_is_refused():
+    with pytest.raises(TypeError, match="input must hold real numbers of at most 64 bits"):
+        fl.SmoothL1Loss()(np.ones(3, np.longdouble), np.ones(3))
+
+
+def test_none_is_no_array():
+    with pytest.raises(TypeError, match="target must hold real numbers.*NoneType"):
+        fl.SmoothL1Loss()(np.ones(3), None)
+
+
+# --- out
+
+
+def test_out_may_be_an_input_itself():
+    for position in range(3):
+        arguments = [*pair(40_000, np.float64), np.linspace(0, 1, 40_000)]
+        loss = fl.SmoothL1Loss()
+        value, grad = loss.value_and_grad(*arguments)
+        again, same = loss.value_and_grad(*arguments, out=arguments[position])
+        assert same is arguments[position]
+        assert again == value
+        np.testing.assert_array_equal(same, grad)
+
+
+@pytest.mark.parametrize("strided", [False, True])
+def test_out_that_overlaps_partly_is_refused(strided):
+    memory = np.zeros(30)
+    x, y, out = (memory[:20:2], memory[1:21:2], memory[2:22:2]) if strided else (
+        memory[:10],
+        memory[15:25],
+        memory[5:15],
+    )
+    with pytest.raises(ValueError, match="out must not overlap input partly"):
+        fl.SmoothL1Loss().grad(x, np.zeros(10), out=out)
+    with pytest.raises(ValueError, match="out must not overlap target partly"):
+        fl.SmoothL1Loss().grad(np.zeros(10), x, out=out)
+    interleaved = np.zeros(20)
+    fl.SmoothL1Loss().grad(interleaved[::2], y, out=interleaved[1::2])
+
+
+def test_out_of_a_broadcast_input_may_be_the_input():
+    x, y = np.array([[1.0], [2.0]]), np.zeros((2, 5))
+    expected = fl.MSELoss().grad(x, y)
+    np.testing.assert_array_equal(fl.MSELoss().grad(x, y, out=x), expected)
+
+
+def test_two_outputs_must_not_share_memory():
+    x = np.ones(5)
+    memory = np.empty(8)
+    with pytest.raises(ValueError, match=r"out\[0\] and out\[1\] must not share memory"):
+        fl.SmoothL1Loss().grad_and_hess(x, x, out=(memory[:5], memory[3:]))
+
+
+@pytest.mark.parametrize(
+    ("out", "error", "words"),
+    [
+        (np.empty(4), ValueError, r"out must have the shape \(3,\), got \(4,\)"),
+        (np.empty((3, 1)), ValueError, r"out must have the shape \(3,\), got \(3, 1\)"),
+        (np.empty(3, int), TypeError, "out must have a dtype that float64 casts to, got int64"),
+        (np.empty(3, complex), TypeError, "out must have a dtype"),
+        ([0.0, 0.0, 0.0], TypeError, "out must be a NumPy array or None, got list"),
+        (np.broadcast_to(np.zeros(1), 3), ValueError, "out must be writeable"),
+    ],
+)
+def test_out_that_cannot_take_the_result_is_refused(out, error, words):
+    x = np.ones(3)
+    for method in ("grad", "value_and_grad"):
+        with pytest.raises(error, match=words):
+            getattr(fl.SmoothL1Loss(), method)(x, x, out=out)
+    with pytest.raises(error, match=words):
+        fl.SmoothL1Loss(reduction="none")(x, x, out=out)
+
+
+@pytest.mark.parametrize("out", [np.empty(3), (np.empty(3),), "ab"])
+def test_out_of_grad_and_hess_is_a_pair(out):
+    with pytest.raises(TypeError, match="out"):
+        fl.SmoothL1Loss().grad_and_hess(np.ones(3), np.ones(3), out=out)
+
+
+def test_out_of_another_precision_gets_the_result_cast():
+    x, y = pair(1000, np.float64)
+    out = np.empty(1000, np.float32)
+    grad = fl.SmoothL1Loss(reduction="sum").grad(x, y)
+    np.testing.assert_array_equal(
+        fl.SmoothL1Loss(reduction="sum").grad(x, y, out=out), grad.astype(np.float32)
+    )
+
+
+def test_reduced_value_goes_into_an_out_without_axes():
+    out = np.empty(())
+    assert fl.SmoothL1Loss()([3.0], [1.0], out=out) is out
+    assert out == 1.5
+    with pytest.raises(ValueError, match=r"out must have the shape \(\), got \(1,\)"):
+        fl.SmoothL1Loss()([3.0], [1.0], out=np.empty(1))
+
+
+# --- weights
+
+
+def test_weighted_mean_is_that_of_numpy_average():
+    x, y = pair(1000, np.float64)
+    weight = np.random.default_rng(0).uniform(size=1000)
+    elements = fl.SmoothL1Loss(reduction="none")(x, y)
+    expected = np.average(elements, weights=weight)
+    assert fl.SmoothL1Loss()(x, y, weight) == pytest.approx(expected, rel=1e-14)
+
+
+def test_weight_broadcasts():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 6, 5))
+    for weight in (2.0, rng.uniform(size=5), rng.uniform(size=(6, 1)), np.ones((1, 1))):
+        full = np.ascontiguousarray(np.broadcast_to(weight, (6, 5)))
+        for reduction in REDUCTIONS:
+            loss = fl.SmoothL1Loss(reduction=reduction)
+            np.testing.assert_allclose(loss(x, y, weight), loss(x, y, full), rtol=1e-14)
+            np.testing.assert_allclose(loss.grad(x, y, weight), loss.grad(x, y, full), rtol=1e-14)
+
+
+def test_weights_that_sum_to_zero_have_no_mean():
+    with pytest.warns(RuntimeWarning, match="weights that sum to zero"):
+        assert math.isnan(fl.SmoothL1Loss()([1.0], [0.0], [0.0]))
+
+
+# --- a threshold still to be found
+
+
+def test_auto_threshold_cannot_be_evaluated():
+    for loss in (fl.SmoothL1Loss(beta="auto"), fl.HuberLoss(delta="auto")):
+        with pytest.raises(ValueError, match="fastloss.fit finds it"):
+            loss([1.0], [2.0])
+        with pytest.raises(ValueError, match="fastloss.fit finds it"):
+            loss.grad([1.0], [2.0])
+
+
+# --- arrays that live elsewhere
+
+
+def test_arrays_of_other_libraries_are_named_not_computed():
+    class OnDevice:
+        __cuda_array_interface__ = {"shape": (3,)}
+
+    class Lazy:
+        def __dask_graph__(self):
+            raise AssertionError("computed")
+
+        __array__ = __dask_graph__
+
+    with pytest.raises(TypeError, match="GPU"):
+        fl.SmoothL1Loss()(OnDevice(), np.ones(3))
+    with pytest.raises(TypeError, match="Dask"):
+        fl.SmoothL1Loss()(np.ones(3), Lazy())
+
+
+def test_memory_maps_are_read_where_they_lie(tmp_path):
+    x, y = pair(50_000, np.float32)
+    np.save(tmp_path / "x.npy", x)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    assert fl.SmoothL1Loss()(mapped, y) == fl.SmoothL1Loss()(x, y)
+    np.testing.assert_array_equal(fl.SmoothL1Loss().grad(mapped, y), fl.SmoothL1Loss().grad(x, y))
