@@ -5,10 +5,11 @@ from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba.core.errors import NumbaError
 
 from fastloss.cpu import elementwise, sums
 from fastloss.cpu.elementwise import BLOCK
-from fastloss.cpu.formula import Itself, bind
+from fastloss.cpu.formula import Itself, bind, uncompilable
 from fastloss.cpu.layout import Folded, flat, in_fortran_order, read, write
 from fastloss.cpu.threads import several
 from fastloss.formulas import Formula
@@ -52,10 +53,13 @@ def evaluate(
         block_sums if total else None,
         block_errors if total else None,
     )
-    if all(a is None or v is not None for a, v in zip(arrays, vectors, strict=True)):
-        run(vectors, slice(None))
-    else:
-        _in_pieces(run, arrays, vectors, dtype)
+    try:
+        if all(a is None or v is not None for a, v in zip(arrays, vectors, strict=True)):
+            run(vectors, slice(None))
+        else:
+            _in_pieces(run, arrays, vectors, dtype)
+    except NumbaError as error:
+        raise uncompilable(formula, error) from error
     for out in arrays[INPUTS:]:
         if isinstance(out, Folded):
             out.finish()

@@ -6,11 +6,14 @@ the formula's own methods through its type, so that a kernel is written and cach
 
 import types as python_types
 from functools import cache, lru_cache
+from itertools import count
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numba
 import numpy as np
+from numba.core.dispatcher import Dispatcher
+from numba.core.errors import NumbaError
 from numba.core.types.containers import BaseNamedTuple
 from numba.extending import overload
 
@@ -91,6 +94,7 @@ def _convert(cls: Any, formula: Any, dtype: np.dtype[Any]) -> Any:
 
 # A user's class -> (what its code was, the class compiled from that code).
 _compiled: WeakKeyDictionary[type, tuple[list[Any], type]] = WeakKeyDictionary()
+_numbers = count()
 
 
 def _current(cls: type) -> type:
@@ -102,9 +106,15 @@ def _current(cls: type) -> type:
     """
     code = _code_of(cls)
     known = _compiled.get(cls)
-    if known is not None and list(map(id, known[0])) == list(map(id, code)):
-        return known[1]
-    current = type(cls.__name__, (cls,), {"__slots__": (), "__module__": cls.__module__})
+    if known is not None:
+        if list(map(id, known[0])) == list(map(id, code)):
+            return known[1]
+        for thing in code:  # helpers that Numba has compiled keep the constants of that moment
+            if isinstance(thing, Dispatcher):
+                thing.recompile()
+    # The name must be new too: Numba names machine code after it, and LLVM links by name.
+    name = f"{cls.__name__}_{next(_numbers)}"
+    current = type(name, (cls,), {"__slots__": (), "__module__": cls.__module__})
     _compiled[cls] = code, current
     return current
 
@@ -115,8 +125,8 @@ def _code_of(cls: type) -> list[Any]:
     seen: set[int] = set()
 
     def visit(thing: Any, names: tuple[str, ...] = ()) -> None:
-        thing = getattr(thing, "py_func", thing)  # a function compiled by Numba
         found.append(thing)
+        thing = getattr(thing, "py_func", thing)  # of a function compiled by Numba
         if id(thing) in seen:
             return
         seen.add(id(thing))
@@ -139,3 +149,13 @@ def _code_of(cls: type) -> list[Any]:
     for name in ("value", "grad", "hess"):
         visit(getattr(cls, name))
     return found
+
+
+def uncompilable(formula: Any, error: NumbaError) -> TypeError:
+    """Turn Numba's error about a formula into one that names it."""
+    lines = (line.strip() for line in str(error).splitlines())
+    reason = next((line for line in lines if line and not line.startswith("Failed in")), "")
+    return TypeError(
+        f"the formula {formula!r} cannot be compiled; its methods must be what Numba can compile "
+        f"for one number r, and functions they call be decorated by numba.njit: {reason}"
+    )

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import prange
+from numba.core.errors import NumbaError
 
 from fastloss.cpu import evaluate as elementwise
 from fastloss.cpu import sums
 from fastloss.cpu.elementwise import Maybe, fill, part
-from fastloss.cpu.formula import bind
+from fastloss.cpu.formula import bind, uncompilable
 from fastloss.cpu.jit import inner, kernel, parallel_kernel
 from fastloss.cpu.lanes import (
     WIDTH,
@@ -317,21 +318,24 @@ def evaluate(
     partial = np.zeros((blocks, p + 1))
     block_sums, block_errors = np.empty(blocks), np.empty(blocks)
     with several(design.matrix.size) as threads:
-        (parallel if threads else serial)(
-            bind(formula, FLOAT64),
-            design.matrix,
-            design.columns or None,
-            target,
-            weight,
-            w,
-            direction,
-            scale,
-            rows,
-            tile,
-            partial,
-            block_sums,
-            block_errors,
-        )
+        try:
+            (parallel if threads else serial)(
+                bind(formula, FLOAT64),
+                design.matrix,
+                design.columns or None,
+                target,
+                weight,
+                w,
+                direction,
+                scale,
+                rows,
+                tile,
+                partial,
+                block_sums,
+                block_errors,
+            )
+        except NumbaError as error:
+            raise uncompilable(formula, error) from error
     return sums.total(block_sums, block_errors), partial.sum(axis=0)
 
 

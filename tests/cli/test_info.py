@@ -1,0 +1,52 @@
+"""What `fastloss info` finds."""
+
+import json
+
+import numba
+import numpy as np
+
+import fastloss
+from fastloss.cpu import cache, threads
+
+
+def test_the_text(run):
+    code, out, err = run("info")
+    assert (code, err) == (0, "")
+    lines = dict(line.split(None, 1) for line in out.splitlines())
+    assert lines["fastloss"] == fastloss.__version__
+    assert lines["numba"] == numba.__version__
+    assert "CUDA" in lines["cuda"]
+
+
+def test_the_object(run):
+    code, out, err = run("info", "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert set(found) == {
+        *("fastloss", "python", "numba", "llvmlite", "numpy", "scipy", "platform"),
+        *("cpus", "threads", "threading_layer", "cache_folder", "cuda"),
+    }
+    assert found["numpy"] == np.__version__
+    assert found["threads"] == numba.get_num_threads()
+    assert found["cpus"] >= 1
+    assert found["threading_layer"] == threads.layer()
+    assert found["cuda"]["available"] is False
+
+
+def test_what_is_not_there(run, monkeypatch):
+    monkeypatch.setattr(cache, "folder", lambda function: None)
+    monkeypatch.setattr(threads, "layer", lambda: None)
+    code, out, _ = run("info")
+    assert code == 0
+    assert "none writable" in out
+    assert "decided at first use" in out
+    found = json.loads(run("info", "--json").out)
+    assert found["cache_folder"] is None
+    assert found["threading_layer"] is None
+
+
+def test_the_folder_of_kernels_is_the_one_in_use(run):
+    found = json.loads(run("info", "--json").out)
+    from fastloss.cpu import elementwise
+
+    assert found["cache_folder"] == elementwise.serial._cache.cache_path

@@ -1,0 +1,103 @@
+import os
+import subprocess
+import sys
+import threading
+
+import numba
+import numpy as np
+import pytest
+
+import fastloss as fl
+from fastloss.cpu import threads
+from tests.registry import pair
+
+LAYERS = ["omp", "workqueue"]
+
+
+def run(code, layer):
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"NUMBA_THREADING_LAYER": layer},
+        check=False,
+        timeout=120,
+    )
+    if "No threading layer could be loaded" in result.stderr:
+        pytest.skip(f"no {layer} here")
+    assert result.returncode == 0, result.stderr
+    return result.stdout.split()
+
+
+PREPARE = """
+import numpy as np, threading, os, sys
+import fastloss as fl
+rng = np.random.default_rng(0)
+x, y = rng.standard_normal((2, 300_000))
+loss = fl.SmoothL1Loss()
+expected = loss(x, y)
+"""
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_many_python_threads_at_once(layer):
+    code = PREPARE + """
+found = []
+def work():
+    for _ in range(20):
+        found.append(loss(x, y))
+workers = [threading.Thread(target=work) for _ in range(6)]
+[w.start() for w in workers]; work(); [w.join() for w in workers]
+print(len(found), found.count(expected))
+"""
+    assert run(code, layer) == ["140", "140"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_forked_child_computes_the_same(layer):
+    code = PREPARE + """
+child = os.fork()
+if child == 0:
+    os._exit(0 if loss(x, y) == expected else 3)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert run(code, layer) == ["0"]
+
+
+def test_while_one_thread_is_inside_others_run_alone():
+    x, y = pair(threads.PARALLEL_FROM, np.float64)
+    with threads.several(threads.PARALLEL_FROM) as first:
+        assert first is (numba.get_num_threads() > 1)
+        with threads.several(threads.PARALLEL_FROM) as second:
+            assert second is False
+        fl.SmoothL1Loss()(x, y)
+    with threads.several(threads.PARALLEL_FROM) as again:
+        assert again is first
+
+
+def test_the_lock_is_released_after_an_error():
+    with pytest.raises(KeyError), threads.several(threads.PARALLEL_FROM):
+        raise KeyError
+    assert not threads._entered.locked()
+
+
+def test_small_work_stays_on_one_thread():
+    with threads.several(threads.PARALLEL_FROM - 1) as several:
+        assert several is False
+
+
+def test_one_thread_is_respected():
+    numba.set_num_threads(1)
+    with threads.several(10**9) as several:
+        assert several is False
+
+
+def test_outside_the_main_thread_only_layers_that_allow_it(monkeypatch):
+    answers = {}
+    for layer in ("omp", "tbb", "workqueue", None):
+        monkeypatch.setattr(threads, "layer", lambda layer=layer: layer)
+        worker = threading.Thread(target=lambda k=layer: answers.update({k: threads._safe_here()}))
+        worker.start()
+        worker.join()
+    assert answers == {"omp": True, "tbb": True, "workqueue": False, None: False}

@@ -1,0 +1,47 @@
+"""What importing costs and what a call allocates."""
+
+import subprocess
+import sys
+import tracemalloc
+
+import numpy as np
+
+import fastloss as fl
+
+
+def test_import_loads_neither_compilers_nor_solvers():
+    code = "import sys, fastloss; print(*sorted(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in result.stdout.split()}
+    assert "numpy" in loaded
+    assert not loaded & {"numba", "llvmlite", "scipy", "rich", "pyarrow", "dask", "torch", "cuda"}
+
+
+def test_a_loss_allocates_under_a_megabyte_beyond_its_output():
+    x = np.ones(10_000_000, np.float32)
+    y = np.zeros_like(x)
+    loss, none = fl.SmoothL1Loss(), fl.SmoothL1Loss(reduction="none")
+    calls = {
+        "mean": (lambda: loss(x, y), 0),
+        "none": (lambda: none(x, y), x.nbytes),
+        "grad": (lambda: loss.grad(x, y), x.nbytes),
+        "value_and_grad": (lambda: loss.value_and_grad(x, y), x.nbytes),
+        "value_and_grad out": (lambda: loss.value_and_grad(x, y, out=x), 0),
+        "grad_and_hess": (lambda: loss.grad_and_hess(x, y), 2 * x.nbytes),
+        "strided": (lambda: loss(x[::2], y[::2]), 0),
+        "float16": (lambda: loss(x[:4].astype(np.float16), y[0]), 0),
+        "swapped": (lambda: loss(x.view(">f4"), y), 0),
+    }
+    for call, _ in calls.values():
+        call()
+    for name, (call, output) in calls.items():
+        tracemalloc.start()
+        call()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak - output < 1_000_000, name
+
+
+def test_public_names_are_complete():
+    assert set(fl.__all__) <= set(dir(fl))
+    assert all(hasattr(fl, name) for name in fl.__all__)
