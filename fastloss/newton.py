@@ -35,14 +35,18 @@ class Steps:
     nfev: int = 0
     stopped: bool = False
 
-    def done(self, w: Vector, value: float) -> bool:
-        """Count a step; say whether it was the last one allowed."""
+    @property
+    def over(self) -> bool:
+        """Whether no more steps are allowed."""
+        return self.stopped or self.nit >= self.limit
+
+    def done(self, w: Vector, value: float) -> None:
+        """Count a step and show it to the callback, which may stop the fit."""
         self.nit += 1
         try:
             self.callback(w, value)
         except StopIteration:
             self.stopped = True
-        return self.stopped or self.nit >= self.limit
 
 
 def solve(matrix: Array, vector: Vector) -> Vector:
@@ -86,7 +90,7 @@ def minimise(
     """
     value, gradient = objective(w)
     steps.nfev += 1
-    while np.abs(gradient / units).max(initial=0.0) > tolerance:
+    while not steps.over and _largest(gradient / units) > tolerance:
         step, promised = _step(objective, w, gradient, own)
         there = w + step
         new_value, new_gradient = objective(there)
@@ -103,9 +107,12 @@ def minimise(
             else:  # nothing lower to be found: at rounding that is the minimum
                 return w, value, gradient, promised * 2**HALVINGS <= ROUNDING * abs(value)
         w, value, gradient = there, new_value, new_gradient
-        if steps.done(w, value):
-            break
-    return w, value, gradient, np.abs(gradient / units).max(initial=0.0) <= tolerance
+        steps.done(w, value)
+    return w, value, gradient, _largest(gradient / units) <= tolerance
+
+
+def _largest(vector: Vector) -> float:
+    return float(np.abs(vector).max(initial=0.0))
 
 
 def _step(

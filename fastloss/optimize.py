@@ -12,9 +12,8 @@ from fastloss.losses import Loss, SmoothL1Loss
 from fastloss.reduction import Reduction
 from fastloss.typing import Array, Vector
 
-# Rows whose curvature is multiplied out at once, so that no copy of X is made: 8,192 rows of 32
-# float64 columns are 2 MiB.
-HESSIAN_BYTES = 1 << 21
+# Bytes of rows that are multiplied out at once, so that no copy of X is made.
+HESSIAN_BYTES = 1 << 23
 
 
 class LinearObjective:
@@ -243,25 +242,6 @@ class LinearObjective:
         if self.fit_intercept:
             residuals += w[p]
         return residuals
-
-    def through_nearest_rows(self, w: ArrayLike) -> Vector:
-        """Give coefficients near ``w`` with as many residuals of zero as there are coefficients.
-
-        Parameters
-        ----------
-        w : array_like of real numbers, shape (p,) or (p + 1,)
-
-        Returns
-        -------
-        ndarray of float64, of the shape of ``w``
-        """
-        residuals = np.abs(self.residuals(w))
-        count = min(self.size, residuals.size)
-        rows = np.argpartition(residuals, count - 1)[:count] if count else np.empty(0, np.intp)
-        block = np.asarray(self.X[rows], np.float64)
-        if self.fit_intercept:
-            block = np.column_stack((block, np.ones(count)))
-        return np.linalg.lstsq(block, np.asarray(self.y[rows], np.float64))[0]
 
     def _evaluate(self, w: Vector, direction: Vector | None = None) -> tuple[float, Vector]:
         total, gradient = self._backend.evaluate(

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastloss import newton
+from fastloss import absolute, newton
 from fastloss.arrays import as_real
-from fastloss.formulas import L1, SmoothL1
+from fastloss.formulas import L1, Huber, SmoothL1
 from fastloss.losses import Loss, MSELoss, SmoothL1Loss, at_scale, is_auto
 from fastloss.newton import Steps
 from fastloss.optimize import LinearObjective
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 # Coefficients up to which X'DX is formed and solved: 1,000 squared float64 are 8 MB.
 NEWTON_COEFFICIENTS = 1000
-# Absolute error is minimised through smooth L1, its threshold shrinking from the residuals' scale
-# by this factor a time, at most so often, while a threshold takes at most so many steps; down to
-# the last one named here it counts as converged.
-SMOOTHING_FACTOR = 0.1
-SMOOTHING_ROUNDS = 9
-SMOOTHING_STEPS = 30
-SMOOTHING_ENOUGH = 1e-3
+# A loss whose threshold is below the residuals' scale is approached through thresholds that shrink
+# by this factor, each of which may take so many steps.
+SHRINKING = 0.1
+STEPS_A_THRESHOLD = 30
+# Absolute error, whose threshold is 0, is approached as long as this many rows lie within the
+# threshold for each coefficient: with fewer the curvature becomes singular.
+ROWS_WITHIN = 4
 # What `minimize` is told besides the gradient, for each method that uses one.
 SCIPY_METHODS: dict[str, str | None] = {
     "CG": None,
@@ -42,6 +42,9 @@ SCIPY_METHODS: dict[str, str | None] = {
     "trust-exact": "hess",
     "dogleg": "hess",
 }
+
+# TNC has no limit of steps, only one of evaluations.
+_LIMIT = {"TNC": "maxfun"}
 
 Callback = Callable[["OptimizeResult"], Any]
 
@@ -109,9 +112,10 @@ def fit(
 
     Notes
     -----
-    Absolute error (and ``beta = 0``) has no curvature: 'auto' minimises it through smooth L1
-    losses whose threshold shrinks to a thousandth of the residuals' scale or less, then by setting
-    the smallest residuals, one for each coefficient, to zero if that is better.
+    Absolute error (and ``beta = 0``) has no curvature. 'auto' minimises it exactly by SciPy's
+    linear programming where X has at most 200,000 elements and there is no penalty, otherwise
+    through smooth L1 losses of shrinking thresholds, as far as four residuals for each coefficient
+    lie within; ``message`` names the last one, and the value is off by at most half of it.
 
     Examples
     --------
@@ -126,7 +130,7 @@ def fit(
     loss = SmoothL1Loss() if loss is None else loss
     if not isinstance(loss, Loss):
         raise TypeError(f"loss must be a fastloss.Loss, got {loss!r}")
-    _check(method, tol, max_iter)
+    _check(method, tol, max_iter, callback)
     squares = LinearObjective(
         X, y, MSELoss(reduction=loss.reduction), weight=weight, l2=l2, fit_intercept=fit_intercept
     )
@@ -144,7 +148,6 @@ class _Fit:
         self.squares = squares
         self.newton = method == "auto" and squares.size <= NEWTON_COEFFICIENTS
         self.method = "L-BFGS-B" if method == "auto" else method
-        self.smoothed = method == "auto"
         self.tol = tol
         self.steps = steps
         self.converged = False
@@ -159,21 +162,69 @@ class _Fit:
     def run(self, loss: Loss) -> "OptimizeResult":
         if is_auto(loss):
             loss = self._alternate(loss)
-        elif self.smoothed and _is_absolute(loss):
-            self._smooth(loss)
+        elif not self.newton:
+            self._minimise_by_scipy(self.squares.with_loss(loss))
         else:
-            self._minimise(loss)
+            threshold = _threshold(loss)
+            if threshold is None:
+                self._descend(loss)
+            elif threshold > 0:
+                self._approach(loss, threshold)
+            else:
+                self._minimise_absolute(loss)
         return self._result(loss)
 
-    def _minimise(self, loss: Loss) -> None:
+    def _descend(self, loss: Loss) -> None:
+        """Go on by Newton's method."""
         objective = self.squares.with_loss(loss)
-        if self.newton:
-            start = np.abs(objective(np.zeros_like(self.w))[1] / self.units).max(initial=0.0)
-            self.w, _, _, self.converged = newton.minimise(
-                objective, self.w, self.units, self.tol * start, self.steps
-            )
-        else:
-            self._minimise_by_scipy(objective)
+        start = np.abs(objective(np.zeros_like(self.w))[1] / self.units).max(initial=0.0)
+        self.w, _, _, self.converged = newton.minimise(
+            objective, self.w, self.units, self.tol * start, self.steps
+        )
+
+    def _approach(self, loss: Loss, threshold: float) -> None:
+        """Minimise smooth L1 or Huber, from large thresholds, whose minimum is easy to find.
+
+        Far below the residuals' scale the minimum is next to that of absolute error.
+        """
+        limit = self.steps.limit
+        larger = SHRINKING * self._scale()
+        while larger > threshold and not self.steps.over:
+            self.steps.limit = min(limit, self.steps.nit + STEPS_A_THRESHOLD)
+            self._descend(Loss(SmoothL1(larger), loss.reduction))
+            self.steps.limit = limit
+            if not self.converged:
+                break
+            larger *= SHRINKING
+        if larger > threshold and not self.steps.over:
+            vertex = absolute.minimum(self.squares)
+            self.w = self.w if vertex is None else vertex
+        self._descend(loss)
+
+    def _minimise_absolute(self, loss: Loss) -> None:
+        """Minimise absolute error exactly, or within half a small threshold if X is large."""
+        vertex = absolute.minimum(self.squares)
+        if vertex is not None:
+            self.w, self.converged = vertex, True
+            self.steps.done(self.w, self.squares.with_loss(loss)(self.w)[0])
+            return
+        threshold, limit = self._scale(), self.steps.limit
+        found = False
+        while not self.steps.over:
+            within = np.count_nonzero(np.abs(self.squares.residuals(self.w)) < threshold)
+            if within < ROWS_WITHIN * self.w.size:
+                break
+            self.steps.limit = min(limit, self.steps.nit + STEPS_A_THRESHOLD)
+            before = self.w
+            self._descend(Loss(SmoothL1(threshold), loss.reduction))
+            self.steps.limit = limit
+            if not self.converged:
+                self.w = before if found else self.w
+                break
+            found = True
+            self.message = f"converged, as smooth L1 with beta = {threshold:.3g}"
+            threshold *= SHRINKING
+        self.converged = found
 
     def _minimise_by_scipy(self, objective: LinearObjective) -> None:
         from scipy.optimize import minimize
@@ -185,7 +236,7 @@ class _Fit:
             jac=True,
             method=self.method,
             tol=self.tol,
-            options={"maxiter": max(1, self.steps.limit - self.steps.nit)},
+            options={_LIMIT.get(self.method, "maxiter"): max(1, self.steps.limit - self.steps.nit)},
             callback=self._scipy_callback(objective),
             **({} if second is None else {second: getattr(objective, second)}),
         )
@@ -204,31 +255,6 @@ class _Fit:
 
         return callback
 
-    def _smooth(self, loss: Loss) -> None:
-        """Minimise absolute error through smooth L1 losses of shrinking thresholds.
-
-        The minimum for a threshold is off by half of it at most. It is also near a point where as
-        many residuals vanish as there are coefficients, and the minimum of absolute error is one.
-        """
-        scale = self._scale() or 1.0
-        threshold, limit = scale, self.steps.limit
-        reached = False
-        for _ in range(SMOOTHING_ROUNDS):
-            self.steps.limit = min(limit, self.steps.nit + SMOOTHING_STEPS)
-            before = self.w
-            self._minimise(Loss(SmoothL1(threshold), loss.reduction))
-            if not self.converged:
-                self.w = before
-                break
-            reached = threshold <= SMOOTHING_ENOUGH * scale * (1 + 1e-9)
-            threshold *= SMOOTHING_FACTOR
-        self.steps.limit = limit
-        self.converged = reached
-        objective = self.squares.with_loss(loss)
-        vertex = objective.through_nearest_rows(self.w)
-        if objective(vertex)[0] < objective(self.w)[0]:
-            self.w = vertex
-
     def _alternate(self, loss: Loss) -> Loss:
         """Estimate scale and coefficients in turns until the residuals stay where they are."""
         residuals = self.squares.residuals(self.w)
@@ -240,7 +266,7 @@ class _Fit:
             if scale <= least:
                 self.converged = True
                 return found
-            if self._over():
+            if self.steps.over:
                 return found
             objective = self.squares.with_loss(found)
             if self.newton:
@@ -256,9 +282,6 @@ class _Fit:
             if change <= self.tol * np.linalg.norm(before):
                 self.converged = True
                 return found
-
-    def _over(self) -> bool:
-        return self.steps.stopped or self.steps.nit >= self.steps.limit
 
     def _scale(self) -> float:
         return mad(self.squares.residuals(self.w), self.squares.weight)
@@ -292,9 +315,12 @@ class _Fit:
         )
 
 
-def _is_absolute(loss: Loss) -> bool:
-    formula = loss.formula
-    return isinstance(formula, L1) or (isinstance(formula, SmoothL1) and formula.beta == 0)
+def _threshold(loss: Loss) -> float | None:
+    """Give the residual at which a loss becomes linear; None if that is not known."""
+    formula: Any = loss.formula
+    if isinstance(formula, SmoothL1 | Huber):
+        return formula[0]
+    return 0.0 if isinstance(formula, L1) else None
 
 
 def _reporter(callback: Callback | None) -> Callable[[Vector, float], Any]:
@@ -305,7 +331,9 @@ def _reporter(callback: Callback | None) -> Callable[[Vector, float], Any]:
     return lambda w, value: callback(OptimizeResult(x=w.copy(), fun=value))
 
 
-def _check(method: str, tol: float, max_iter: int) -> None:
+def _check(method: str, tol: float, max_iter: int, callback: object) -> None:
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be callable or None, got {callback!r}")
     names = ["auto", *SCIPY_METHODS]
     if method not in names:
         raise ValueError(f"method must be one of {', '.join(names)}, got {method!r}")

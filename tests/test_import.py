@@ -11,7 +11,9 @@ import fastloss as fl
 
 def test_import_loads_neither_compilers_nor_solvers():
     code = "import sys, fastloss; print(*sorted(sys.modules))"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     loaded = {name.partition(".")[0] for name in result.stdout.split()}
     assert "numpy" in loaded
     assert not loaded & {"numba", "llvmlite", "scipy", "rich", "pyarrow", "dask", "torch", "cuda"}

@@ -24,8 +24,10 @@ ALL = [
 
 
 def call(loss, method, *arguments, **options):
-    return loss(*arguments, **options) if method == "value" else getattr(loss, method)(
-        *arguments, **options
+    return (
+        loss(*arguments, **options)
+        if method == "value"
+        else getattr(loss, method)(*arguments, **options)
     )
 
 
@@ -302,10 +304,14 @@ def test_out_may_be_an_input_itself():
 @pytest.mark.parametrize("strided", [False, True])
 def test_out_that_overlaps_partly_is_refused(strided):
     memory = np.zeros(30)
-    x, y, out = (memory[:20:2], memory[1:21:2], memory[2:22:2]) if strided else (
-        memory[:10],
-        memory[15:25],
-        memory[5:15],
+    x, y, out = (
+        (memory[:20:2], memory[1:21:2], memory[2:22:2])
+        if strided
+        else (
+            memory[:10],
+            memory[15:25],
+            memory[5:15],
+        )
     )
     with pytest.raises(ValueError, match="out must not overlap input partly"):
         fl.SmoothL1Loss().grad(x, np.zeros(10), out=out)

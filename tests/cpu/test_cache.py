@@ -103,12 +103,15 @@ def test_without_a_writable_folder_everything_works(tmp_path):
 
 
 def test_a_disk_that_refuses_costs_a_warning_only(tmp_path):
-    code = """
+    code = (
+        """
 import tempfile
 def full(*arguments, **options):
     raise OSError(28, "No space left on device")
 tempfile.NamedTemporaryFile = full
-""" + CALL
+"""
+        + CALL
+    )
     out, errors = run(code, tmp_path)
     assert out == ["0.75", "0", "1"]
     assert "Set NUMBA_CACHE_DIR to a writable folder" in errors

@@ -1,4 +1,4 @@
-"""Every loss × method × dtype × layout × size, against exact arithmetic or NumPy."""
+"""Every loss, method, dtype, layout and size, against exact arithmetic or NumPy."""
 
 import math
 
@@ -38,7 +38,9 @@ def test_every_element_is_within_two_ulp_of_the_exact_value(formula, dtype):
     exact = reference.elements(formula, r, dtype)
     outputs = all_outputs(fl.Loss(formula, "none"), r, np.zeros_like(r))
     for name, output in outputs.items():
-        expected = exact[("value", "grad", "hess").index(name.split()[-1 if "fused" in name else 0])]
+        expected = exact[
+            ("value", "grad", "hess").index(name.split()[-1 if "fused" in name else 0])
+        ]
         assert output.dtype == dtype
         np.testing.assert_array_equal(np.isnan(output), np.isnan(expected), err_msg=name)
         finite = np.isfinite(expected)

@@ -41,7 +41,9 @@ expected = loss(x, y)
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_many_python_threads_at_once(layer):
-    code = PREPARE + """
+    code = (
+        PREPARE
+        + """
 found = []
 def work():
     for _ in range(20):
@@ -50,18 +52,22 @@ workers = [threading.Thread(target=work) for _ in range(6)]
 [w.start() for w in workers]; work(); [w.join() for w in workers]
 print(len(found), found.count(expected))
 """
+    )
     assert run(code, layer) == ["140", "140"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.parametrize("layer", LAYERS)
 def test_a_forked_child_computes_the_same(layer):
-    code = PREPARE + """
+    code = (
+        PREPARE
+        + """
 child = os.fork()
 if child == 0:
     os._exit(0 if loss(x, y) == expected else 3)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
+    )
     assert run(code, layer) == ["0"]
 
 

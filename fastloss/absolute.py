@@ -1,0 +1,51 @@
+"""The exact minimum of absolute error, by linear programming."""
+
+import numpy as np
+
+from fastloss.optimize import LinearObjective
+from fastloss.typing import Vector
+
+# Elements of X up to which the linear program is solved: 5,000 rows of 10 columns take 0.1 s, and
+# time grows faster than the elements do.
+ELEMENTS = 200_000
+
+
+def minimum(objective: LinearObjective) -> Vector | None:
+    """Give the coefficients of least (weighted) absolute error, or None if that is out of reach.
+
+    Solves the dual problem, which has a bounded variable for each row and an equation for each
+    coefficient (Koenker and Bassett, "Regression Quantiles", 1978): maximise ``y @ d`` where
+    ``X.T @ d = 0`` and ``|d| <= weight``. The coefficients are the prices of the equations.
+
+    Parameters
+    ----------
+    objective : LinearObjective
+        Its data and weights; its loss is not looked at.
+
+    Returns
+    -------
+    ndarray of float64 or None
+        None if X is too large, there is a penalty, or the solver fails.
+    """
+    from scipy.optimize import linprog
+
+    n, p = objective.X.shape
+    if objective.l2 or not objective.size or n * objective.size > ELEMENTS:
+        return None
+    equations = np.empty((objective.size, n))
+    equations[:p] = objective.X.T
+    equations[p:] = 1.0
+    size = np.abs(equations).max(axis=1, keepdims=True)
+    size[size == 0] = 1.0
+    weight = np.ones(n) if objective.weight is None else np.asarray(objective.weight, np.float64)
+    result = linprog(
+        -np.asarray(objective.y, np.float64),
+        A_eq=equations / size,
+        b_eq=np.zeros(objective.size),
+        bounds=np.column_stack((-weight, weight)),
+        method="highs",
+    )
+    if result.status != 0:
+        return None
+    prices: Vector = -np.asarray(result.eqlin.marginals) / size[:, 0]
+    return prices

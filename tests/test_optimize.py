@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+import fastloss as fl
+from fastloss.regression import SCIPY_METHODS
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 5))
+    y = X @ np.arange(1.0, 6.0) + 2.0 + 0.1 * rng.standard_normal(400)
+    y[::10] += 50 * rng.standard_normal(40)
+    return X, y
+
+
+@pytest.mark.parametrize("method", SCIPY_METHODS)
+def test_every_gradient_method_of_scipy_finds_the_minimum(data, method):
+    X, y = data
+    objective = fl.LinearObjective(X, y, fl.SmoothL1Loss(beta=0.5), l2=1e-4, fit_intercept=True)
+    best = fl.fit(X, y, fl.SmoothL1Loss(beta=0.5), l2=1e-4)
+    needs = SCIPY_METHODS[method]
+    start = best.x + 0.05 if method == "dogleg" else np.zeros(6)  # needs a positive Hessian
+    result = minimize(
+        objective,
+        start,
+        jac=True,
+        method=method,
+        tol=1e-10,
+        options={"maxfun" if method == "TNC" else "maxiter": 1000},
+        **({needs: getattr(objective, needs)} if needs else {}),
+    )
+    assert result.fun == pytest.approx(best.fun, rel=1e-6)
+    np.testing.assert_allclose(result.x, best.x, atol=2e-3)
+
+
+def test_each_gradient_is_a_new_float64_array(data):
+    X, y = data
+    objective = fl.LinearObjective(X.astype(np.float32), y.astype(np.float32))
+    first = objective(np.zeros(5))[1]
+    kept = first.copy()
+    second = objective(np.ones(5))[1]
+    assert not np.shares_memory(first, second)
+    np.testing.assert_array_equal(first, kept)
+    for gradient in (first, objective.hessp(np.zeros(5), np.ones(5))):
+        assert gradient.dtype == np.float64
+        assert gradient.flags.c_contiguous
+        assert gradient.flags.writeable
+
+
+def test_a_missing_value_does_not_look_like_success(data):
+    X, y = data
+    X = X.copy()
+    X[3, 2] = np.nan
+    with np.errstate(invalid="ignore"):
+        result = minimize(fl.LinearObjective(X, y), np.zeros(5), jac=True, method="L-BFGS-B")
+    assert not result.success or np.isnan(result.fun)
+    assert np.isnan(result.jac).all()
+
+
+GOOD = {"X": np.ones((4, 2)), "y": np.ones(4)}
+
+
+@pytest.mark.parametrize("make", [fl.LinearObjective, fl.fit], ids=["LinearObjective", "fit"])
+@pytest.mark.parametrize(
+    ("changed", "error", "words"),
+    [
+        ({"X": np.ones(4)}, ValueError, r"X must have two dimensions, got the shape \(4,\)"),
+        ({"X": np.ones((4, 2, 1))}, ValueError, "X must have two dimensions"),
+        ({"X": np.ones((0, 2))}, ValueError, "X must have at least one row"),
+        ({"X": np.ones((4, 2), complex)}, TypeError, "X must hold real numbers"),
+        ({"X": [["a", "b"]] * 4}, TypeError, "X must hold real numbers"),
+        ({"X": None}, TypeError, "X must hold real numbers"),
+        ({"y": np.ones(3)}, ValueError, r"y must have the shape \(4,\).*got \(3,\)"),
+        ({"y": np.ones((4, 1))}, ValueError, r"y must have the shape \(4,\).*got \(4, 1\)"),
+        ({"y": np.ones(4, object)}, TypeError, "y must hold real numbers"),
+        ({"weight": np.ones(3)}, ValueError, r"weight must have the shape \(4,\)"),
+        ({"weight": 2.0}, ValueError, r"weight must have the shape \(4,\)"),
+        ({"weight": [1, 1, 1, -1]}, ValueError, "weight must not be negative or NaN, got -1"),
+        ({"weight": [1, 1, 1, np.nan]}, ValueError, "weight must not be negative or NaN, got nan"),
+        ({"weight": np.zeros(4)}, ValueError, "weight must have a positive finite sum, got 0.0"),
+        ({"weight": [1, 1, 1, np.inf]}, ValueError, "weight must have a positive finite sum"),
+        ({"weight": ["a"] * 4}, TypeError, "weight must hold real numbers"),
+        ({"l2": -1}, ValueError, "l2 must be at least 0 and finite, got -1"),
+        ({"l2": np.nan}, ValueError, "l2 must be at least 0 and finite, got nan"),
+        ({"l2": np.inf}, ValueError, "l2 must be at least 0 and finite, got inf"),
+        ({"l2": "1"}, TypeError, "l2 must hold real numbers"),
+        ({"l2": [1.0]}, TypeError, "l2 must be a number"),
+        ({"loss": fl.SmoothL1Loss(reduction="none")}, ValueError, "'mean' or 'sum', got 'none'"),
+        ({"loss": "huber"}, TypeError, "loss must be a fastloss.Loss, got 'huber'"),
+        ({"loss": fl.SmoothL1Loss}, TypeError, "loss must be a fastloss.Loss"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_named_when_given(make, changed, error, words):
+    with pytest.raises(error, match=words):
+        make(**(GOOD | changed))
+
+
+@pytest.mark.parametrize("method", ["__call__", "hess", "value", "grad", "hessp"])
+@pytest.mark.parametrize(
+    ("w", "error"),
+    [(np.ones(3), ValueError), (np.ones((2, 1)), ValueError), (["a", "b"], TypeError)],
+)
+def test_coefficients_of_the_wrong_shape_are_refused(method, w, error):
+    objective = fl.LinearObjective(**GOOD)
+    with pytest.raises(error, match="w must"):
+        getattr(objective, method)(*([w, np.ones(2)] if method == "hessp" else [w]))
+
+
+def test_direction_of_the_wrong_shape_is_refused():
+    with pytest.raises(ValueError, match=r"v must have the shape \(2,\)"):
+        fl.LinearObjective(**GOOD).hessp(np.ones(2), np.ones(3))
+
+
+def test_auto_threshold_needs_fit():
+    objective = fl.LinearObjective(**GOOD, loss=fl.SmoothL1Loss(beta="auto"))
+    with pytest.raises(ValueError, match="fastloss.fit finds it"):
+        objective(np.zeros(2))

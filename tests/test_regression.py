@@ -1,0 +1,253 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.optimize import linprog
+
+import fastloss as fl
+from fastloss.scale import mad
+
+STACKLOSS = Path(__file__).parents[1] / "docs" / "data" / "stackloss.csv"
+
+
+@pytest.fixture(scope="module")
+def stackloss():
+    data = np.loadtxt(STACKLOSS, delimiter=",", skiprows=1)
+    return data[:, :3], data[:, 3]
+
+
+@pytest.fixture(scope="module")
+def outliers():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2000, 6))
+    coef = rng.standard_normal(6)
+    y = X @ coef + 3.0 + rng.standard_normal(2000)
+    y[::7] += 100 * rng.standard_normal(y[::7].size)
+    return X, y, coef
+
+
+@pytest.mark.parametrize("loss", [fl.SmoothL1Loss(beta="auto"), fl.HuberLoss(delta="auto")])
+def test_auto_threshold_gives_what_rlm_of_mass_publishes(stackloss, loss):
+    result = fl.fit(*stackloss, loss)
+    assert result.success
+    np.testing.assert_allclose(result.coef, [0.8294, 0.9261, -0.1278], atol=6e-4)
+    assert result.intercept == pytest.approx(-41.0265, abs=6e-4)
+    assert result.scale == pytest.approx(2.441, abs=1e-3)
+    assert result.loss.formula[0] == pytest.approx(1.345 * result.scale, rel=1e-6)
+
+
+def test_auto_threshold_is_a_fixed_point(outliers):
+    X, y, coef = outliers
+    result = fl.fit(X, y, fl.SmoothL1Loss(beta="auto"))
+    again = fl.fit(X, y, fl.SmoothL1Loss(beta=1.345 * result.scale))
+    np.testing.assert_allclose(again.x, result.x, rtol=1e-6)
+    np.testing.assert_allclose(result.coef, coef, atol=0.1)
+    assert result.intercept == pytest.approx(3.0, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [fl.SmoothL1Loss(), fl.SmoothL1Loss(beta=0.01), fl.HuberLoss(delta=0.5, reduction="sum")],
+    ids=repr,
+)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_no_direction_leads_lower(outliers, loss, weighted):
+    X, y, _ = outliers
+    weight = np.random.default_rng(1).uniform(0, 2, len(y)) if weighted else None
+    result = fl.fit(X, y, loss, weight=weight)
+    assert result.success
+    objective = fl.LinearObjective(X, y, loss, weight=weight, fit_intercept=True)
+    assert objective(result.x)[0] == result.fun
+    for direction in np.random.default_rng(2).standard_normal((50, 7)):
+        assert objective.value(result.x + 1e-4 * direction) >= result.fun
+
+
+def test_squared_error_is_least_squares(outliers):
+    X, y, _ = outliers
+    expected = np.linalg.lstsq(np.column_stack((X, np.ones(len(y)))), y)[0]
+    np.testing.assert_allclose(fl.fit(X, y, fl.MSELoss()).x, expected, rtol=1e-10)
+
+
+def test_penalty_shrinks_all_but_the_intercept():
+    X, y = np.arange(10.0)[:, None], 5 + 2 * np.arange(10.0)
+    result = fl.fit(X, y, fl.MSELoss(), l2=1e9)
+    np.testing.assert_allclose(result.coef, 0, atol=1e-6)
+    assert result.intercept == pytest.approx(y.mean())
+
+
+@pytest.mark.parametrize("method", ["L-BFGS-B", "trust-exact", "Newton-CG", "SLSQP", "TNC"])
+def test_methods_of_scipy_agree_with_newton(outliers, method):
+    X, y, _ = outliers
+    expected = fl.fit(X, y)
+    result = fl.fit(X, y, method=method, tol=1e-10)
+    assert result.fun == pytest.approx(expected.fun, rel=1e-7)
+    np.testing.assert_allclose(result.x, expected.x, atol=1e-3)
+
+
+def test_absolute_error_reaches_the_exact_minimum(stackloss):
+    """Against linear programming, which solves the problem exactly."""
+    X, y = stackloss
+    n, p = X.shape
+    A = np.column_stack((X, np.ones(n), np.eye(n), -np.eye(n)))
+    cost = np.r_[np.zeros(p + 1), np.ones(2 * n)]
+    bounds = [(None, None)] * (p + 1) + [(0, None)] * (2 * n)
+    exact = linprog(cost, A_eq=A, b_eq=y, bounds=bounds)
+    for loss in (fl.L1Loss(reduction="sum"), fl.SmoothL1Loss(beta=0, reduction="sum")):
+        result = fl.fit(X, y, loss)
+        assert result.success
+        assert result.fun == pytest.approx(exact.fun, rel=1e-12)
+
+
+def test_absolute_error_of_many_rows_says_how_near_it_came():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((30_000, 8))
+    y = X @ np.arange(8.0) + rng.standard_t(2, 30_000)
+    result = fl.fit(X, y, fl.L1Loss())
+    assert result.success
+    threshold = float(result.message.rpartition("= ")[2])
+    assert threshold < 0.1 * result.scale
+    objective = fl.LinearObjective(X, y, fl.L1Loss(), fit_intercept=True)
+    for direction in rng.standard_normal((50, 9)):
+        assert objective.value(result.x + 0.01 * direction) > result.fun
+
+
+def test_columns_of_any_unit_give_the_same_model(outliers):
+    X, y, _ = outliers
+    units = np.array([1e-8, 1e-4, 1.0, 1e3, 1e6, 1e9])
+    plain = fl.fit(X, y)
+    scaled = fl.fit(X * units, y)
+    assert scaled.success
+    np.testing.assert_allclose(scaled.coef * units, plain.coef, rtol=1e-6)
+
+
+def test_threshold_far_below_the_noise_does_not_stop_newton(outliers):
+    X, y, _ = outliers
+    result = fl.fit(X, y, fl.SmoothL1Loss(beta=1e-3))
+    assert result.success
+    assert result.nit < 60
+
+
+@pytest.mark.parametrize("loss", [fl.SmoothL1Loss(), fl.SmoothL1Loss(beta="auto"), fl.L1Loss()])
+@pytest.mark.parametrize(
+    "X",
+    [
+        np.column_stack((np.arange(30.0), 2 * np.arange(30.0))),
+        np.column_stack((np.arange(30.0), np.full(30, 7.0))),
+        np.column_stack((np.arange(30.0), np.zeros(30))),
+        np.random.default_rng(0).standard_normal((30, 40)),
+        np.empty((30, 0)),
+    ],
+    ids=["twice a column", "constant column", "zero column", "more columns than rows", "none"],
+)
+def test_a_model_that_is_not_unique_is_still_fitted(loss, X):
+    y = 3 * np.arange(30.0) + np.random.default_rng(1).standard_normal(30)
+    result = fl.fit(X, y, loss)
+    assert np.isfinite(result.x).all()
+    assert np.isfinite(result.fun)
+    if X.shape[1] <= 2:
+        assert result.success
+
+
+def test_a_perfect_fit_of_most_rows_ends():
+    X = np.arange(20.0)[:, None]
+    y = 1 + 2 * X[:, 0]
+    y[3] = 1000
+    result = fl.fit(X, y, fl.SmoothL1Loss(beta="auto"))
+    assert result.success
+    np.testing.assert_allclose(result.x, [2, 1], atol=1e-6)
+    exact = fl.fit(X, 1 + 2 * X[:, 0], fl.HuberLoss(delta="auto"))
+    assert exact.success
+    np.testing.assert_allclose(exact.x, [2, 1], atol=1e-9)
+
+
+def test_result_has_the_fields_of_scipy_and_more(outliers):
+    X, y, _ = outliers
+    result = fl.fit(X, y)
+    assert result.success is True
+    assert result.nit >= 1
+    assert result.nfev >= result.nit
+    np.testing.assert_array_equal(result.x, np.r_[result.coef, result.intercept])
+    assert result.scale == pytest.approx(mad(X @ result.coef + result.intercept - y))
+    assert result.loss == fl.SmoothL1Loss()
+    assert fl.fit(X, y, fit_intercept=False).intercept == 0.0
+    assert fl.fit(X, y, fit_intercept=False).x.shape == (6,)
+
+
+@pytest.mark.parametrize("method", ["auto", "L-BFGS-B", "TNC"])
+def test_callback_sees_each_step_and_may_stop(outliers, method):
+    X, y, _ = outliers
+    seen = []
+    fl.fit(X, y, fl.SmoothL1Loss(beta=0.1), method=method, callback=seen.append)
+    assert seen
+    assert all(step.x.shape == (7,) and np.isfinite(step.fun) for step in seen)
+
+    def stop(step):
+        raise StopIteration
+
+    if method != "TNC":
+        result = fl.fit(X, y, fl.SmoothL1Loss(beta=0.1), method=method, callback=stop)
+        assert result.nit == 1
+        assert not result.success
+
+
+def test_too_few_steps_are_told(outliers):
+    X, y, _ = outliers
+    for loss in (fl.SmoothL1Loss(beta=0.01), fl.SmoothL1Loss(beta="auto")):
+        result = fl.fit(X, y, loss, max_iter=1)
+        assert not result.success
+        assert "not converged" in result.message
+        assert result.nit == 1
+
+
+@pytest.mark.parametrize(
+    ("where", "bad", "words"),
+    [
+        ("y", np.nan, "y must be finite, but its row 17 is not"),
+        ("X", np.inf, "X must be finite, but its row 17 is not"),
+        ("X", np.nan, "X must be finite, but its row 17 is not"),
+    ],
+)
+def test_rows_that_are_not_finite_are_named(outliers, where, bad, words):
+    X, y, _ = (a.copy() for a in outliers)
+    (X[:, 2] if where == "X" else y)[[17, 1500]] = bad
+    with np.errstate(all="ignore"), pytest.raises(ValueError, match=words):
+        fl.fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"method": "Nelder-Mead"}, ValueError, "method must be one of auto, CG.*'Nelder-Mead'"),
+        ({"method": None}, ValueError, "method must be one of"),
+        ({"tol": -1}, ValueError, "tol must be a number of at least 0, got -1"),
+        ({"tol": np.nan}, ValueError, "tol must be"),
+        ({"tol": "a"}, TypeError, "tol must hold real numbers"),
+        ({"max_iter": 0}, ValueError, "max_iter must be at least 1, got 0"),
+        ({"max_iter": 1.5}, TypeError, "max_iter must be an integer, got 1.5"),
+        ({"callback": 3}, TypeError, "callback must be callable or None, got 3"),
+    ],
+)
+def test_bad_options_are_named(outliers, options, error, words):
+    X, y, _ = outliers
+    with pytest.raises(error, match=words):
+        fl.fit(X, y, **options)
+
+
+def test_scale_is_the_median_absolute_residual():
+    rng = np.random.default_rng(0)
+    for size in (1, 2, 5, 6, 101):
+        r = rng.standard_normal(size)
+        assert mad(r) == pytest.approx(1.482602218505602 * np.median(np.abs(r)), rel=1e-12)
+        assert mad(r, np.full(size, 0.5)) == pytest.approx(mad(r), rel=1e-12)
+        assert mad(np.repeat(r, 3), None) == pytest.approx(mad(r, np.full(size, 3.0)), rel=1e-12)
+    r = np.array([1.0, 2.0, 50.0, 3.0])
+    assert mad(r, np.array([1.0, 1.0, 0.0, 1.0])) == mad(r[[0, 1, 3]])
+
+
+def test_weights_count_rows(outliers):
+    X, y, _ = (a[:300] for a in outliers)
+    counts = np.random.default_rng(1).integers(0, 4, 300)
+    for loss in (fl.SmoothL1Loss(), fl.SmoothL1Loss(beta="auto")):
+        weighted = fl.fit(X, y, loss, weight=counts)
+        repeated = fl.fit(np.repeat(X, counts, axis=0), np.repeat(y, counts), loss)
+        np.testing.assert_allclose(weighted.x, repeated.x, rtol=1e-6)
