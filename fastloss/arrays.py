@@ -6,22 +6,22 @@ to answer in. Kernels check no sizes, so all checks stand here.
 
 import sys
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastloss.typing import Array
 
+_NATIVE = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
+
 # How hard to search for an overlap of two arrays of exotic strides before assuming one.
 OVERLAP_WORK = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Operands:
+class Operands(NamedTuple):
     """The arrays of one call, checked and broadcast against each other."""
 
     input: Array
@@ -48,9 +48,7 @@ class Operands:
     def empty(self, shape: tuple[int, ...] | None = None) -> Array:
         """Give a new array for a result, in the memory order of the inputs."""
         shape = self.shape if shape is None else shape
-        given = [a.flags for a in self.arrays if a is not None]
-        fortran = all(f.f_contiguous for f in given) and not all(f.c_contiguous for f in given)
-        return np.empty(shape, self.result, order="F" if fortran else "C")
+        return np.empty(shape, self.result, order="F" if in_fortran_order(self.arrays) else "C")
 
     def output(self, out: object, name: str, shape: tuple[int, ...]) -> Array:
         """Give ``out`` if it can take a result of this shape, a new array if it is None."""
@@ -86,6 +84,11 @@ def operands(input: ArrayLike, target: ArrayLike, weight: ArrayLike | None) -> O
     ValueError
         If their shapes do not broadcast, the weight's to that of the other two.
     """
+    if weight is None and type(input) is type(target) is np.ndarray:
+        # Two arrays that need no conversion, the common case: nothing below would change them.
+        dtype = input.dtype
+        if dtype in _NATIVE and dtype == target.dtype and input.shape == target.shape:
+            return Operands(input, (input, target, None), input.shape, dtype, dtype)
     x, y = as_real("input", input), as_real("target", target)
     w = None if weight is None else as_real("weight", weight)
     result = result_dtype((input, x), (target, y), *([] if w is None else [(weight, w)]))
@@ -122,6 +125,18 @@ def as_real(name: str, value: object) -> Array:
             got += f" ({_type_name(value)})"
         raise TypeError(f"{name} must hold real numbers of at most 64 bits, got {got}")
     return array
+
+
+def in_fortran_order(arrays: Iterable[Array | None]) -> bool:
+    """Whether all arrays (None aside) lie in Fortran order, and not all in C order too."""
+    c_order = True
+    for array in arrays:
+        if array is not None:
+            flags = array.flags
+            if not flags.f_contiguous:
+                return False
+            c_order = c_order and flags.c_contiguous
+    return not c_order
 
 
 def result_dtype(*pairs: tuple[object, Array]) -> np.dtype[Any]:
@@ -174,7 +189,9 @@ def disjoint(outs: Sequence[Array], names: Sequence[str]) -> None:
 
 
 def _overlap_partly(out: Array, other: Array) -> bool:
-    same = (
+    if not np.may_share_memory(out, other):
+        return False
+    same = out is other or (
         out.__array_interface__["data"] == other.__array_interface__["data"]
         and out.shape == other.shape
         and out.strides == other.strides
@@ -184,8 +201,6 @@ def _overlap_partly(out: Array, other: Array) -> bool:
 
 
 def _overlap(a: Array, b: Array) -> bool:
-    if not np.may_share_memory(a, b):
-        return False
     try:
         return np.shares_memory(a, b, max_work=OVERLAP_WORK)  # type: ignore[arg-type]
     except np.exceptions.TooHardError:

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba.core.errors import NumbaError
 
+from fastloss.arrays import in_fortran_order
 from fastloss.cpu import elementwise, sums
 from fastloss.cpu.elementwise import BLOCK
 from fastloss.cpu.formula import Itself, bind, uncompilable
-from fastloss.cpu.layout import Folded, flat, in_fortran_order, read, write
+from fastloss.cpu.layout import Folded, flat, read, write
 from fastloss.cpu.threads import several
 from fastloss.formulas import Formula
 from fastloss.typing import Array, Vector
@@ -41,29 +42,27 @@ def evaluate(
     """
     if input.size == 0:
         return 0.0
-    arrays: list[Any] = [input, target, weight, value, grad, hess]
+    arrays: Sequence[Any] = (input, target, weight, value, grad, hess)
     if in_fortran_order(arrays[:INPUTS]):
         arrays = [None if a is None else a.T for a in arrays]
-    vectors = [flat(a, dtype) if isinstance(a, np.ndarray) else None for a in arrays]
+    vectors = [None if a is None else flat(a, dtype) for a in arrays]
     blocks = -(-input.size // BLOCK)
-    block_sums, block_errors = np.empty((2, blocks if total else 0))
-    run = _Run(
-        bind(formula, dtype),
-        dtype.type(scale),
-        block_sums if total else None,
-        block_errors if total else None,
-    )
+    block_sums = np.empty(blocks) if total else None
+    block_errors = np.empty(blocks) if total else None
+    call = bind(formula, dtype), dtype.type(scale), block_sums, block_errors
     try:
-        if all(a is None or v is not None for a, v in zip(arrays, vectors, strict=True)):
-            run(vectors, slice(None))
+        if all(v is not None or a is None for v, a in zip(vectors, arrays, strict=True)):
+            _run(vectors, *call)
         else:
-            _in_pieces(run, arrays, vectors, dtype)
+            _run_in_pieces(arrays, vectors, dtype, *call)
     except NumbaError as error:
         raise uncompilable(formula, error) from error
     for out in arrays[INPUTS:]:
         if isinstance(out, Folded):
             out.finish()
-    return sums.total(block_sums, block_errors) if total else 0.0
+    if block_sums is None or block_errors is None:
+        return 0.0
+    return sums.total(block_sums, block_errors)
 
 
 def total_of(array: Array, dtype: np.dtype[Any]) -> float:
@@ -76,25 +75,27 @@ def output(out: Array, shape: tuple[int, ...]) -> Array | Folded:
     return out.reshape(shape) if out.size == prod(shape) else Folded(out, shape)
 
 
-class _Run(NamedTuple):
-    """A kernel call but for its arrays."""
-
-    formula: Any
-    scale: Any
-    block_sums: Vector | None
-    block_errors: Vector | None
-
-    def __call__(self, vectors: Sequence[Any], blocks: slice) -> None:
-        x, y, w, value, grad, hess = vectors
-        block_sums = None if self.block_sums is None else self.block_sums[blocks]
-        block_errors = None if self.block_errors is None else self.block_errors[blocks]
-        with several(x.size) as threads:
-            kernel = elementwise.parallel if threads else elementwise.serial
-            kernel(self.formula, x, y, w, self.scale, value, grad, hess, block_sums, block_errors)
+def _run(
+    vectors: Sequence[Any],
+    formula: Any,
+    scale: Any,
+    block_sums: Vector | None,
+    block_errors: Vector | None,
+) -> None:
+    x, y, w, value, grad, hess = vectors
+    with several(x.size) as threads:
+        kernel = elementwise.parallel if threads else elementwise.serial
+        kernel(formula, x, y, w, scale, value, grad, hess, block_sums, block_errors)
 
 
-def _in_pieces(
-    run: _Run, arrays: Sequence[Any], vectors: Sequence[Any], dtype: np.dtype[Any]
+def _run_in_pieces(
+    arrays: Sequence[Any],
+    vectors: Sequence[Any],
+    dtype: np.dtype[Any],
+    formula: Any,
+    scale: Any,
+    block_sums: Vector | None,
+    block_errors: Vector | None,
 ) -> None:
     """Run block by block, through a buffer for each array that is not a vector already."""
     buffered = [a is not None and v is None for a, v in zip(arrays, vectors, strict=True)]
@@ -111,7 +112,13 @@ def _in_pieces(
         for i in range(INPUTS):
             if buffered[i]:
                 read(arrays[i], low, high, here[i])
-        run(here, slice(block, block + 1))
+        _run(
+            here,
+            formula,
+            scale,
+            None if block_sums is None else block_sums[block : block + 1],
+            None if block_errors is None else block_errors[block : block + 1],
+        )
         for i in range(INPUTS, len(arrays)):
             if buffered[i]:
                 write(arrays[i], low, high, here[i])

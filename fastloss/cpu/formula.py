@@ -10,7 +10,6 @@ from itertools import count
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-import numba
 import numpy as np
 from numba.core.dispatcher import Dispatcher
 from numba.core.errors import NumbaError
@@ -18,7 +17,7 @@ from numba.core.types.containers import BaseNamedTuple
 from numba.extending import overload
 
 from fastloss.cpu.cache import own
-from fastloss.cpu.jit import OPTIONS
+from fastloss.cpu.jit import OPTIONS, inner
 from fastloss.formulas import FORMULAS, Formula
 
 
@@ -40,7 +39,7 @@ def hess(formula: Formula, r: float) -> float:
 @cache
 def _method(formula: type, name: str) -> Any:
     method = getattr(formula, name)
-    return numba.njit(**OPTIONS)(getattr(method, "py_func", method))
+    return inner(getattr(method, "py_func", method))
 
 
 def _resolve(function: Any) -> None:

@@ -5,7 +5,7 @@ array of any strides, at most a few rectangles (``rectangles``): each is copied 
 small buffer by NumPy, which converts precision and byte order on the way.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from math import prod
 from typing import Any, TypeAlias
 
@@ -16,8 +16,10 @@ from fastloss.typing import Array, Vector
 Index: TypeAlias = tuple[slice, ...]
 
 
-def flat(array: Array, dtype: np.dtype[Any]) -> Vector | None:
+def flat(array: "Array | Folded", dtype: np.dtype[Any]) -> Vector | None:
     """Give the array's memory as one aligned vector that kernels can take, if it is one."""
+    if isinstance(array, Folded):
+        return None
     flags = array.flags
     if not (flags.c_contiguous and flags.aligned and array.dtype == dtype):
         return None
@@ -25,12 +27,6 @@ def flat(array: Array, dtype: np.dtype[Any]) -> Vector | None:
         # Numba compiles anew for read-only arrays; the kernels do not write to their inputs.
         array = np.asarray(_Memory(array))
     return array.reshape(-1)
-
-
-def in_fortran_order(arrays: Iterable[Array | None]) -> bool:
-    """Whether all arrays (None aside) lie in Fortran order, and not all in C order too."""
-    given = [a.flags for a in arrays if a is not None]
-    return all(f.f_contiguous for f in given) and not all(f.c_contiguous for f in given)
 
 
 class _Memory:
