@@ -16,7 +16,8 @@ BETAS = [0.5, 1.0, 2.0]
 def curves():
     yield "L1", fl.L1Loss(reduction="none"), {"color": "0.55", "linestyle": "--"}
     # Half the squared error, which smooth L1 with beta = 1 equals near 0.
-    yield "L2 / 2", fl.HuberLoss(reduction="none", delta=np.inf), {"color": "0.55", "linestyle": ":"}
+    half_square = fl.HuberLoss(reduction="none", delta=np.inf)
+    yield "L2 / 2", half_square, {"color": "0.55", "linestyle": ":"}
     for beta, color in zip(BETAS, ["#1b9e77", "#d95f02", "#7570b3"], strict=True):
         loss = fl.SmoothL1Loss(reduction="none", beta=beta)
         yield f"smooth L1, beta = {beta:g}", loss, {"color": color, "linewidth": 2}

@@ -13,6 +13,9 @@ What every formula decides, so that no back end has to:
 - an infinite residual gives an infinite value and the gradient's limit;
 - nothing overflows or underflows on the way to a representable result.
 
+Both sides of a threshold are computed, then one is chosen. A branch around each side would have to
+become stores under a mask where value and gradient are computed together, which SSE and NEON lack.
+
 ``check`` says whether the parameters are in their domain; ``Loss`` calls it once, when made.
 """
 
@@ -65,30 +68,28 @@ class SmoothL1(NamedTuple):
         """rho(r)."""
         T = type(r)
         a = abs(r)
-        if a < self.beta:
-            # r * r would overflow at r = 1e20 in float32 where beta = 1e30 keeps the result small.
-            return T(0.5) * r * (r / self.beta)
-        if a == T(inf):  # inf - inf would be NaN where beta is infinite too
-            return a
-        return a - T(0.5) * self.beta
+        # r * r would overflow at r = 1e20 in float32 where beta = 1e30 keeps the result small.
+        inside = T(0.5) * r * (r / (self.beta if a < self.beta else T(1)))
+        outside = a - T(0.5) * self.beta
+        outside = a if a == T(inf) else outside  # where beta is infinite too, inf - inf is NaN
+        return inside if a < self.beta else outside
 
     def grad(self, r: float) -> float:
         """rho'(r)."""
         T = type(r)
-        if abs(r) < self.beta:
-            return r / self.beta
-        if r != r:
-            return r
-        return T(r > T(0)) - T(r < T(0))
+        a = abs(r)
+        inside = r / (self.beta if a < self.beta else T(1))
+        sign = T(r > T(0)) - T(r < T(0))
+        outside = sign if r == r else r
+        return inside if a < self.beta else outside
 
     def hess(self, r: float) -> float:
         """rho''(r)."""
         T = type(r)
-        if abs(r) < self.beta:
-            return T(1) / self.beta
-        if r != r:
-            return r
-        return T(0)
+        a = abs(r)
+        inside = T(1) / (self.beta if a < self.beta else T(1))
+        outside = T(0) if r == r else r
+        return inside if a < self.beta else outside
 
 
 class Huber(NamedTuple):
@@ -116,29 +117,24 @@ class Huber(NamedTuple):
         """rho(r)."""
         T = type(r)
         a = abs(r)
-        if a <= self.delta:
-            return (T(0.5) * r) * r  # r * r first could overflow where the half does not
-        if a == T(inf):  # a delta that is 0 in float32 would make 0 * inf
-            return a
-        return self.delta * (a - T(0.5) * self.delta)
+        inside = (T(0.5) * r) * r  # r * r first could overflow where the half does not
+        outside = self.delta * (a - T(0.5) * self.delta)
+        outside = a if a == T(inf) else outside  # a delta that is 0 in float32 makes 0 * inf
+        return inside if a <= self.delta else outside
 
     def grad(self, r: float) -> float:
         """rho'(r)."""
         T = type(r)
-        if abs(r) <= self.delta:
-            return r
-        if r != r:
-            return r
-        return self.delta if r > T(0) else -self.delta
+        a = abs(r)
+        outside = self.delta if r > T(0) else -self.delta
+        outside = outside if r == r else r
+        return r if a <= self.delta else outside
 
     def hess(self, r: float) -> float:
         """rho''(r)."""
         T = type(r)
-        if abs(r) < self.delta:
-            return T(1)
-        if r != r:
-            return r
-        return T(0)
+        outside = T(0) if r == r else r
+        return T(1) if abs(r) < self.delta else outside
 
 
 class L1(NamedTuple):
@@ -157,16 +153,13 @@ class L1(NamedTuple):
     def grad(self, r: float) -> float:
         """rho'(r)."""
         T = type(r)
-        if r != r:
-            return r
-        return T(r > T(0)) - T(r < T(0))
+        sign = T(r > T(0)) - T(r < T(0))
+        return sign if r == r else r
 
     def hess(self, r: float) -> float:
         """rho''(r)."""
         T = type(r)
-        if r != r:
-            return r
-        return T(0)
+        return T(0) if r == r else r
 
 
 class SquaredError(NamedTuple):
@@ -189,9 +182,7 @@ class SquaredError(NamedTuple):
     def hess(self, r: float) -> float:
         """rho''(r)."""
         T = type(r)
-        if r != r:
-            return r
-        return T(2)
+        return T(2) if r == r else r
 
 
 FORMULAS: tuple[type[Formula], ...] = (SmoothL1, Huber, L1, SquaredError)

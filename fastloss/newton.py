@@ -9,7 +9,7 @@ Statistics", 1981, section 7.8). Neither depends on the units of X's columns.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -21,6 +21,8 @@ SUFFICIENT = 1e-4
 HALVINGS = 30
 # Eigenvalues below this part of the largest, columns scaled to 1, count as zero.
 SINGULAR = 1e-12
+# A step that leaves more than this part of the gradient (the curvature is singular) is no step.
+UNSOLVED = 0.5
 # A promised gain below this part of the value is rounding.
 ROUNDING = 1e-15
 
@@ -91,33 +93,51 @@ def minimise(
     value, gradient = objective(w)
     steps.nfev += 1
     while not steps.over and _largest(gradient / units) > tolerance:
-        step, promised = _step(objective, w, gradient, own)
-        there = w + step
-        new_value, new_gradient = objective(there)
-        steps.nfev += 1
-        if not new_value <= value - SUFFICIENT * promised:
-            step, promised = _step(objective, w, gradient, majorising)
-            for _ in range(HALVINGS):
-                there = w + step
-                new_value, new_gradient = objective(there)
-                steps.nfev += 1
-                if new_value <= value - SUFFICIENT * promised:
-                    break
-                step, promised = step / 2, promised / 2
-            else:  # nothing lower to be found: at rounding that is the minimum
-                return w, value, gradient, promised * 2**HALVINGS <= ROUNDING * abs(value)
-        w, value, gradient = there, new_value, new_gradient
+        here = _Point(w, value, gradient)
+        found = None
+        step, left = _step(objective, here, own)
+        if _largest(left / units) <= UNSOLVED * _largest(gradient / units):
+            found = _lower(objective, here, step, steps)
+        if found is None or found.halvings:
+            # The curvature has changed on the way: the other one may lead further.
+            step, _ = _step(objective, here, majorising)
+            other = _lower(objective, here, step, steps)
+            if other is not None and (found is None or other.value < found.value):
+                found = other
+        if found is None:  # nothing lower to be found: at rounding that is the minimum
+            gain = -float(gradient @ step)
+            return w, value, gradient, gain <= ROUNDING * abs(value)
+        w, value, gradient = found.w, found.value, found.gradient
         steps.done(w, value)
     return w, value, gradient, _largest(gradient / units) <= tolerance
 
 
+class _Point(NamedTuple):
+    w: Vector
+    value: float
+    gradient: Vector
+    halvings: int = 0
+
+
+def _lower(objective: LinearObjective, here: _Point, step: Vector, steps: Steps) -> _Point | None:
+    """Find a sufficiently lower point along a step, halving it as often as need be."""
+    promised = -float(here.gradient @ step)
+    for halvings in range(HALVINGS):
+        w = here.w + step
+        value, gradient = objective(w)
+        steps.nfev += 1
+        if value <= here.value - SUFFICIENT * promised and promised > 0:
+            return _Point(w, value, gradient, halvings)
+        step, promised = step / 2, promised / 2
+    return None
+
+
+def _step(objective: LinearObjective, here: _Point, curvature: Any) -> tuple[Vector, Vector]:
+    """Give a step and the part of the gradient that it leaves."""
+    gram = objective.gram(here.w, curvature)
+    step = -solve(gram, here.gradient)
+    return step, here.gradient + gram @ step
+
+
 def _largest(vector: Vector) -> float:
     return float(np.abs(vector).max(initial=0.0))
-
-
-def _step(
-    objective: LinearObjective, w: Vector, gradient: Vector, curvature: Any
-) -> tuple[Vector, float]:
-    """Give a step and the gain that the slope along it promises."""
-    step = -solve(objective.gram(w, curvature), gradient)
-    return step, -float(gradient @ step)

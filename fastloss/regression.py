@@ -135,8 +135,11 @@ def fit(
         X, y, MSELoss(reduction=loss.reduction), weight=weight, l2=l2, fit_intercept=fit_intercept
     )
     steps = Steps(max_iter, _reporter(callback))
-    value, gradient = squares(np.zeros(squares.size))
-    if not (isfinite(value) and np.isfinite(gradient).all()):
+    start = np.zeros(squares.size)
+    with np.errstate(over="ignore", invalid="ignore"):
+        value, gradient = squares(start)
+        curvature = squares.hessp(start, np.ones(squares.size))
+    if not (isfinite(value) and np.isfinite(gradient).all() and np.isfinite(curvature).all()):
         _raise_for_first_bad_row(squares)
     return _Fit(squares, method, tol, steps).run(loss)
 

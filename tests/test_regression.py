@@ -148,6 +148,25 @@ def test_a_model_that_is_not_unique_is_still_fitted(loss, X):
         assert result.success
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_few_rows_of_which_some_are_far_off_do_not_stop_it(seed):
+    """Where every row is beyond the threshold there is no curvature at all."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((20, 2))
+    y = 1 + 2 * X[:, 0] - X[:, 1] + 0.1 * rng.standard_normal(20)
+    y[:2] += 50
+    for loss in (fl.SmoothL1Loss(), fl.SmoothL1Loss(beta="auto"), fl.HuberLoss(delta=0.01)):
+        result = fl.fit(X, y, loss)
+        assert result.success
+        np.testing.assert_allclose(result.x, [2, -1, 1], atol=0.5)
+
+
+def test_numbers_whose_squares_overflow_are_refused():
+    X, y = np.full((5, 1), 1e200), np.arange(5.0)
+    with pytest.raises(ValueError, match="too large.*rescale"):
+        fl.fit(X, y)
+
+
 def test_a_perfect_fit_of_most_rows_ends():
     X = np.arange(20.0)[:, None]
     y = 1 + 2 * X[:, 0]

@@ -8,11 +8,12 @@ kernel are the same function over blocks, compiled twice.
 from typing import Any, TypeAlias
 
 import numpy as np
-from numba import prange
+from numba import prange, types
+from numba.extending import overload
 
 from fastloss.cpu import sums
 from fastloss.cpu.formula import grad, hess, value
-from fastloss.cpu.jit import inner, kernel, parallel_kernel
+from fastloss.cpu.jit import OPTIONS, inner, kernel, parallel_kernel
 from fastloss.formulas import Formula
 from fastloss.typing import Vector
 
@@ -24,12 +25,17 @@ BLOCK = 32768
 Maybe: TypeAlias = Any
 
 
-@inner
 def part(array: Maybe, low: Any, high: Any) -> Maybe:
     """Slice what may be None."""
-    if array is None:
-        return None
-    return array[low:high]
+    return None if array is None else array[low:high]
+
+
+# An overload: a function with both returns would give an optional array, tested in every loop.
+@overload(part, jit_options=OPTIONS)
+def _part(array, low, high):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    if isinstance(array, types.NoneType):
+        return lambda array, low, high: None
+    return lambda array, low, high: array[low:high]
 
 
 @inner

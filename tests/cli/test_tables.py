@@ -171,6 +171,14 @@ def test_csv_as_it_comes(csv, text, X):
     np.testing.assert_array_equal(data.y, [2, 4])
 
 
+def test_line_breaks_in_quotes_where_a_block_ends(csv, monkeypatch):
+    from fastloss.cli import arrow
+
+    monkeypatch.setattr(arrow, "CSV_BLOCK", 64)
+    path = csv("note,a,y\n" + '"one\ntwo\nthree\nfour",1,2\n' * 20)
+    assert read(path, features=["a"]).y.size == 20
+
+
 def test_a_csv_header_with_commas_in_quotes(csv):
     assert read(csv('"a, b",y\n1,2\n')).features == ("a, b",)
 

@@ -1,0 +1,5 @@
+"""Run the command line: ``python -m fastloss``."""
+
+from fastloss.cli import main
+
+raise SystemExit(main())

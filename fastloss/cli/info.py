@@ -1,0 +1,80 @@
+"""``fastloss info``: versions, processor, threads and caches, for reports of faults."""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from typing import Any
+
+HELP = "show versions, threads and caches"
+DESCRIPTION = "Show versions, the processor, threads and where compiled kernels are kept."
+
+# Enough elements for a kernel to run on several threads.
+ELEMENTS = 1 << 17
+NO_CUDA = "this version of fastloss has no CUDA back end"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options to its parser."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what :func:`facts` finds; give the exit code."""
+    found = facts()
+    if arguments.json:
+        text = json.dumps(found, allow_nan=False)
+    else:
+        shown = {
+            **found,
+            "threading_layer": found["threading_layer"] or "decided at first use",
+            "cache_folder": found["cache_folder"] or "none writable",
+            "cuda": "available" if found["cuda"]["available"] else found["cuda"]["reason"],
+        }
+        width = max(map(len, shown))
+        text = "\n".join(f"{k.replace('_', ' '):{width}}  {v}" for k, v in shown.items())
+    sys.stdout.write(f"{text}\n")
+    return 0
+
+
+def facts() -> dict[str, Any]:
+    """Find out what there is.
+
+    Returns
+    -------
+    dict
+        With the keys that ``--json`` prints.
+    """
+    import llvmlite
+    import numba
+    import numpy as np
+    import scipy
+
+    import fastloss
+    from fastloss.cpu import cache, elementwise, threads
+
+    data = np.zeros(ELEMENTS)
+    fastloss.smooth_l1_loss(data, data)  # the first parallel call decides the threading layer
+    folder = cache.folder(getattr(elementwise.serial, "py_func", elementwise.serial))
+    return {
+        "fastloss": fastloss.__version__,
+        "python": platform.python_version(),
+        "numba": numba.__version__,
+        "llvmlite": llvmlite.__version__,
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "platform": platform.platform(),
+        "cpus": usable_cpus(),
+        "threads": numba.get_num_threads(),
+        "threading_layer": threads.layer(),
+        "cache_folder": None if folder is None else str(folder),
+        "cuda": {"available": False, "reason": NO_CUDA},
+    }
+
+
+def usable_cpus() -> int:
+    """Count the processors this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

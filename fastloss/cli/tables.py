@@ -1,0 +1,219 @@
+"""From a file and column names to X and y, or to an error that says which column or row."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from fastloss.cli.errors import INSTALL, CommandError
+from fastloss.typing import Array, Vector
+
+# Column names that an error lists.
+LISTED = 10
+# Bytes of X looked through for NaN at once, so that the marks stay small.
+BLOCK_BYTES = 1 << 21
+
+
+class Table(Protocol):
+    """A file's columns, by name."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names in file order; a file may hold one twice."""
+
+    def columns(self, wanted: Sequence[str]) -> Iterator[Array]:
+        """Give columns of numbers one after the other, NaN where a value is missing."""
+
+    def matrix(self, wanted: Sequence[str]) -> Array | None:
+        """Give columns as one floating-point array if the file holds them as one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What a model is fitted to."""
+
+    X: Array
+    y: Vector
+    features: tuple[str, ...]
+    """The names of X's columns."""
+    dropped: int
+    """Rows left out because a value was missing or not finite."""
+
+
+def read(path: Path, target: str, features: Sequence[str] | None, *, drop_missing: bool) -> Data:
+    """Read the columns of a model.
+
+    Parameters
+    ----------
+    path : Path
+        CSV, Parquet (a file or a folder of them), .npy or .npz.
+    target : str
+        The column to predict.
+    features : sequence of str, optional
+        The columns to predict it from; default all others, in file order.
+    drop_missing : bool
+        Leave out rows with missing, NaN or infinite values instead of refusing them.
+
+    Returns
+    -------
+    Data
+
+    Raises
+    ------
+    CommandError
+        If the file cannot be read, or does not hold these columns as finite numbers.
+    MemoryError
+        If they do not fit.
+    """
+    table = open_table(path)
+    chosen = choose(path, table.names, target, features)
+    X, y = _arrays(table, target, chosen)
+    if not y.size:
+        raise CommandError(f"{path} has no rows")
+    bad = _bad_rows(X, y)
+    dropped = int(np.count_nonzero(bad))
+    if dropped and not drop_missing:
+        row = int(bad.argmax())
+        wrong = np.flatnonzero(~np.isfinite([y[row], *X[row]]))[0]
+        raise CommandError(
+            f"missing, NaN or infinite values in {dropped} of {y.size} rows, first in row "
+            f"{row + 1}, column {[target, *chosen][wrong]!r}; leave such rows out with "
+            "--drop-missing"
+        )
+    if dropped == y.size:
+        raise CommandError(f"every row of {path} has a missing, NaN or infinite value")
+    if dropped:
+        X, y = X[~bad], y[~bad]
+    return Data(X, y, tuple(chosen), dropped)
+
+
+def open_table(path: Path) -> Table:
+    """Open a file by its extension, reading no more than the names of its columns.
+
+    Parameters
+    ----------
+    path : Path
+        The file, or a folder of Parquet files.
+
+    Returns
+    -------
+    Table
+
+    Raises
+    ------
+    CommandError
+        If there is no such file, no reader for it, or it cannot be read.
+    """
+    if not path.exists():
+        raise CommandError(f"no such file: {path}")
+    kind = ".parquet" if path.is_dir() else path.suffix.lower()
+    if kind in (".npy", ".npz"):
+        from fastloss.cli import arrays
+
+        return arrays.npy(path) if kind == ".npy" else arrays.npz(path)
+    if kind not in (".csv", ".parquet", ".pq"):
+        raise CommandError(
+            f"cannot tell the format of {path} by its extension: known are .csv, .parquet, .pq, "
+            ".npy and .npz"
+        )
+    try:
+        from fastloss.cli.arrow import CsvTable, ParquetTable
+    except ImportError:
+        raise CommandError(f"{kind} files need pyarrow: {INSTALL}") from None
+    return CsvTable(path) if kind == ".csv" else ParquetTable(path)
+
+
+def choose(
+    path: Path, names: Sequence[str], target: str, features: Sequence[str] | None
+) -> list[str]:
+    """Check the names that were asked for.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for messages.
+    names : sequence of str
+        The columns it has.
+    target : str
+        The column to predict.
+    features : sequence of str, optional
+        The columns to predict it from.
+
+    Returns
+    -------
+    list of str
+        The features.
+
+    Raises
+    ------
+    CommandError
+        If a name is unknown, given twice or found twice, or there are no features.
+    """
+    found = Counter(names)
+    chosen = list(features or ()) if features is not None else [n for n in names if n != target]
+    for name in (target, *chosen):
+        if not found[name]:
+            raise CommandError(_unknown(path, name, names))
+    if target in chosen:
+        raise CommandError(f"the target {target!r} is among the features")
+    for name, count in Counter(chosen).items():
+        if count > 1 and features is not None:
+            raise CommandError(f"the feature {name!r} is given {count} times")
+    for name in (target, *chosen):
+        if found[name] > 1:
+            raise CommandError(f"{path} has {found[name]} columns called {name!r}")
+    if not chosen:
+        raise CommandError(f"no features: {path} must have a column besides the target {target!r}")
+    return chosen
+
+
+def precision(array: Array) -> np.dtype[Any]:
+    """Give the precision that a column is kept in: float32 if it has it, else float64."""
+    return np.dtype(np.float32 if array.dtype == np.float32 else np.float64)
+
+
+def _unknown(path: Path, name: str, names: Sequence[str]) -> str:
+    spelled = {n.casefold(): n for n in names}
+    near = get_close_matches(name.casefold(), spelled, n=1)
+    guess = f", did you mean {spelled[near[0]]!r}?" if near else ""
+    listed = ", ".join(repr(n) for n in names[:LISTED])
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return f"{path} has no column {name!r}{guess} (it has {listed or 'no columns'}{more})"
+
+
+def _arrays(table: Table, target: str, features: Sequence[str]) -> tuple[Array, Vector]:
+    X = table.matrix(features)
+    if X is None:
+        columns = table.columns([target, *features])
+        y = _vector(next(columns))
+        return _side_by_side(columns, y.size, len(features)), y
+    return X, _vector(next(table.columns([target])))
+
+
+def _vector(column: Array) -> Vector:
+    return np.ascontiguousarray(column, precision(column)).reshape(-1)
+
+
+def _side_by_side(columns: Iterator[Array], rows: int, count: int) -> Array:
+    """Fill X as columns arrive, so that at most one is held besides it."""
+    X: Array = np.empty((rows, count), np.float32, order="F")
+    for j, column in enumerate(columns):
+        if precision(column) != X.dtype:
+            # At the first column X is still untouched memory, which costs nothing to replace.
+            wider = np.empty((rows, count), np.float64, order="F")
+            wider[:, :j] = X[:, :j]
+            X = wider
+        X[:, j] = column
+    return X
+
+
+def _bad_rows(X: Array, y: Vector) -> Vector:
+    bad: Vector = ~np.isfinite(y)
+    rows = max(1, BLOCK_BYTES // (X.itemsize * X.shape[1]))
+    for low in range(0, y.size, rows):
+        bad[low : low + rows] |= ~np.isfinite(X[low : low + rows]).all(axis=1)
+    return bad
