@@ -55,8 +55,9 @@ class LinearObjective:
     >>> import numpy as np
     >>> from scipy.optimize import minimize
     >>> import fastloss as fl
-    >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
-    >>> y = np.array([1.0, 3.0, 5.0, 70.0])  # 1 + 2 x, and an outlier
+    >>> X = np.arange(9.0)[:, None]
+    >>> y = 1 + 2 * X[:, 0]
+    >>> y[3] = 70  # an outlier
     >>> obj = fl.LinearObjective(X, y, fl.SmoothL1Loss(beta=0.01), fit_intercept=True)
     >>> result = minimize(obj, np.zeros(2), jac=True, method="BFGS")
     >>> result.x.round(2)

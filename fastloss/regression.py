@@ -121,11 +121,12 @@ def fit(
     --------
     >>> import numpy as np
     >>> import fastloss as fl
-    >>> X = np.arange(6.0)[:, None]
-    >>> y = 1 + 2 * X[:, 0] + [0.1, -0.1, 0.1, -0.1, 0.1, 50]  # the last one is an outlier
+    >>> X = np.arange(12.0)[:, None]
+    >>> y = 1 + 2 * X[:, 0] + np.tile([0.1, -0.1], 6)
+    >>> y[3] = 70  # an outlier
     >>> result = fl.fit(X, y, fl.SmoothL1Loss(beta="auto"))
-    >>> result.coef.round(1), round(result.intercept, 1)
-    (array([2.]), 1.0)
+    >>> result.coef.round(1), round(result.intercept)
+    (array([2.]), 1)
     """
     loss = SmoothL1Loss() if loss is None else loss
     if not isinstance(loss, Loss):

@@ -149,7 +149,13 @@ def test_rows_are_dropped_and_counted(run, data, csv):
     path = csv("\n".join(lines))
     ran = run("fit", path, "--target", "y", "--drop-missing", "--json")
     whole = run("fit", data, "--target", "y", "--json").model
-    assert ran.model == {**whole, "n_dropped": 3}
+    # Another memory layout of the same rows may round the last digit of a product otherwise.
+    model = ran.model
+    coefficients = model.pop("coefficients")
+    assert coefficients == pytest.approx(whole.pop("coefficients"), rel=1e-12)
+    for name in ("fun", "scale", "beta"):
+        assert model.pop(name) == pytest.approx(whole.pop(name), rel=1e-12)
+    assert model == {**whole, "n_dropped": 3}
     out = run("fit", path, "--target", "y", "--drop-missing").out
     assert "rows dropped" in out
     assert "rows dropped" not in run("fit", data, "--target", "y").out

@@ -72,8 +72,9 @@ def test_a_changed_formula_of_fastloss_is_not_loaded_stale(tmp_path):
     assert run(CALL, folder, PYTHONPATH=checkout)[0][0] == "0.75"
     formulas = package / "formulas.py"
     times = os.stat(formulas).st_mtime
-    text = formulas.read_text().replace("return a - T(0.5) * self.beta", "return a + T(0.5) * a")
-    formulas.write_text(text)
+    old, new = "outside = a - T(0.5) * self.beta", "outside = a + T(0.5) * a"
+    assert old in formulas.read_text()
+    formulas.write_text(formulas.read_text().replace(old, new))
     os.utime(formulas, (times, times))
     assert run(CALL, folder, PYTHONPATH=checkout)[0][0] == "1.5"
 
@@ -97,7 +98,8 @@ class Mine(NamedTuple):
 def test_without_a_writable_folder_everything_works(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
-    out, errors = run(CALL, blocked / "cache", HOME=str(blocked), XDG_CACHE_HOME=str(blocked))
+    only = "UserProvidedCacheLocator"  # without it Numba would go on to the package's own folder
+    out, errors = run(CALL, blocked / "cache", NUMBA_CACHE_LOCATOR_CLASSES=only)
     assert out == ["0.75", "0", "1"]
     assert "Traceback" not in errors
 
