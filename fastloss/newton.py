@@ -55,6 +55,8 @@ def solve(matrix: Array, vector: Vector) -> Vector:
     """Solve a symmetric positive system; of several solutions, the shortest in scaled columns."""
     from scipy.linalg import LinAlgError, cho_factor, cho_solve, lstsq
 
+    if not vector.size:
+        return vector
     size = np.sqrt(np.diag(matrix))
     size[size == 0] = 1.0
     scaled = matrix / np.outer(size, size)

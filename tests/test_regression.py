@@ -167,6 +167,16 @@ def test_numbers_whose_squares_overflow_are_refused():
         fl.fit(X, y)
 
 
+@pytest.mark.parametrize("loss", [fl.SmoothL1Loss(), fl.HuberLoss(delta="auto"), fl.L1Loss()])
+@pytest.mark.parametrize("rows", [1, 5])
+def test_a_model_without_coefficients_has_only_a_loss(loss, rows):
+    y = np.arange(1.0, rows + 1)
+    result = fl.fit(np.empty((rows, 0)), y, loss, fit_intercept=False)
+    assert result.x.shape == (0,)
+    assert result.success
+    assert result.fun == result.loss(np.zeros(rows), y)
+
+
 def test_a_perfect_fit_of_most_rows_ends():
     X = np.arange(20.0)[:, None]
     y = 1 + 2 * X[:, 0]
