@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fastloss.newton import Frame
 from fastloss.optimize import LinearObjective
 from fastloss.typing import Vector
 
@@ -10,7 +11,7 @@ from fastloss.typing import Vector
 ELEMENTS = 200_000
 
 
-def minimum(objective: LinearObjective) -> Vector | None:
+def minimum(objective: LinearObjective, start: Vector, frame: Frame) -> Vector | None:
     """Give the coefficients of least (weighted) absolute error, or None if that is out of reach.
 
     Solves the dual problem, which has a bounded variable for each row and an equation for each
@@ -21,6 +22,11 @@ def minimum(objective: LinearObjective) -> Vector | None:
     ----------
     objective : LinearObjective
         Its data and weights; its loss is not looked at.
+    start : ndarray of float64
+        Coefficients whose residuals are fitted, so that neither y's offset nor its unit matters to
+        the solver, whose tolerances are absolute.
+    frame : Frame
+        The columns' offsets and units, for the same reason.
 
     Returns
     -------
@@ -35,17 +41,21 @@ def minimum(objective: LinearObjective) -> Vector | None:
     equations = np.empty((objective.size, n))
     equations[:p] = objective.X.T
     equations[p:] = 1.0
+    equations -= frame.means[:, None]
     size = np.abs(equations).max(axis=1, keepdims=True)
     size[size == 0] = 1.0
+    target = -objective.residuals(start)
+    unit = float(np.abs(target).mean()) or 1.0
     weight = np.ones(n) if objective.weight is None else np.asarray(objective.weight, np.float64)
+    bound = weight / weight.max()
     result = linprog(
-        -np.asarray(objective.y, np.float64),
+        -target / unit,
         A_eq=equations / size,
         b_eq=np.zeros(objective.size),
-        bounds=np.column_stack((-weight, weight)),
+        bounds=np.column_stack((-bound, bound)),
         method="highs",
     )
     if result.status != 0:
         return None
-    prices: Vector = -np.asarray(result.eqlin.marginals) / size[:, 0]
-    return prices
+    prices: Vector = -np.asarray(result.eqlin.marginals) * (unit / size[:, 0])
+    return start + frame.step(prices)

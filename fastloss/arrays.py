@@ -54,7 +54,7 @@ class Operands(NamedTuple):
         """Give ``out`` if it can take a result of this shape, a new array if it is None."""
         if out is None:
             return self.empty(shape)
-        if not isinstance(out, np.ndarray):
+        if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
             raise TypeError(f"{name} must be a NumPy array or None, got {_type_name(out)}")
         if out.shape != shape:
             raise ValueError(f"{name} must have the shape {shape}, got {out.shape}")
@@ -64,6 +64,8 @@ class Operands(NamedTuple):
             )
         if not out.flags.writeable:
             raise ValueError(f"{name} must be writeable, got a read-only array")
+        if any(step == 0 and n > 1 for step, n in zip(out.strides, out.shape, strict=True)):
+            raise ValueError(f"{name} must not overlap itself, got the strides {out.strides}")
         others = self.input, *self.arrays[1:]
         for other_name, other in zip(("input", "target", "weight"), others, strict=True):
             if other is not None and _overlap_partly(out, other):
@@ -110,13 +112,13 @@ def as_real(name: str, value: object) -> Array:
         array = value
     elif isinstance(value, np.ma.MaskedArray):
         raise TypeError(
-            f"{name} must be an array without a mask, got a masked array: fill it, or give the "
-            "masked elements the weight 0"
+            f"{name} must be an array without a mask, got a masked array: fill or leave out what "
+            "it masks"
         )
     else:
         try:
             array = np.asarray(value)
-        except (ValueError, TypeError, RuntimeError) as error:
+        except Exception as error:  # whatever the object's own __array__ raises
             kind = ValueError if isinstance(error, ValueError) else TypeError
             raise kind(f"{name} must be an array of real numbers: {error}") from error
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:

@@ -7,16 +7,19 @@ import warnings
 from math import nan
 from typing import Any, ClassVar, Literal, TypeAlias
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from fastloss import dispatch
 from fastloss.arrays import Operands, caller_level, disjoint, operands
-from fastloss.formulas import L1, Formula, Huber, SmoothL1, SquaredError, number
+from fastloss.formulas import FORMULAS, L1, Formula, Huber, SmoothL1, SquaredError, number
 from fastloss.reduction import Reduction, parse, parse_with_legacy
 from fastloss.typing import Array
 
 Value: TypeAlias = float | Array
 Threshold: TypeAlias = float | Literal["auto"]
+
+METHODS = ("value", "grad", "hess")
 
 # Huber's constant: 95 % efficiency at the normal distribution (Huber, "Robust Statistics", 1981).
 TUNING = 1.345
@@ -86,14 +89,20 @@ class Loss:
             raise TypeError(f"formula must be an instance of a NamedTuple class, got {formula!r}")
         missing = [
             name
-            for name in ("_fields", "value", "grad", "hess")
+            for name in ("_fields", *METHODS)
             if not hasattr(formula, name) or name in getattr(formula, "_fields", ())
         ]
         if missing:
             raise TypeError(f"formula must have {', '.join(missing)}, got {formula!r}")
+        uncallable = [n for n in METHODS if not callable(getattr(type(formula), n))]
+        if uncallable:
+            raise TypeError(f"formula must have {', '.join(uncallable)} as methods: {formula!r}")
         check = getattr(formula, "check", None)
         if callable(check) and not _is_auto(formula):
             check()
+            if type(formula) in FORMULAS:  # whole numbers among the parameters would stay whole
+                built_in: Any = type(formula)
+                formula = built_in._make(map(float, formula))
         self._formula = formula
         self._reduction = reduction
 
@@ -156,7 +165,8 @@ class Loss:
         value = _divide(total, self._divisor(backend, arrays), arrays)
         if slot is None:
             return value
-        slot[...] = value
+        with np.errstate(over="ignore"):  # float16 overflows to infinity, as elements do
+            slot[...] = value
         return _given(out, slot)
 
     def grad(
@@ -299,6 +309,10 @@ class Loss:
         own = weight[tuple(slice(0, 1) if step == 0 else slice(None) for step in weight.strides)]
         total: float = backend.total_of(own, arrays.compute)
         return total * (weight.size / own.size) if own.size else 0.0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle, by any protocol."""
+        return _restore, (type(self), self._formula, self._reduction)
 
     def __eq__(self, other: object) -> bool:
         """Compare class, formula and reduction."""
@@ -503,6 +517,12 @@ class MSELoss(_Plain):
 AUTO = "auto"
 
 
+def _restore(cls: type[Loss], formula: Formula, reduction: Reduction) -> Loss:
+    loss = object.__new__(cls)
+    loss._set(formula, reduction)
+    return loss
+
+
 def is_auto(loss: Loss) -> bool:
     """Whether the loss's threshold waits for the scale of the residuals."""
     return _is_auto(loss._formula)
@@ -528,7 +548,10 @@ def _number_or_auto(name: str, value: Any) -> Any:
     if isinstance(value, str):
         raise TypeError(f"{name} must be a real number or 'auto', got {value!r}")
     number(name, value)
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name} must be in the range of float64, got {value!r:.40}") from None
 
 
 def _inverse(divisor: float) -> float:

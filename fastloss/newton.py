@@ -23,8 +23,14 @@ HALVINGS = 30
 SINGULAR = 1e-12
 # A step that leaves more than this part of the gradient (the curvature is singular) is no step.
 UNSOLVED = 0.5
+# The slope of a column is known to about 1e-16 of its offset: one that varies by less than this
+# part of its offset is judged as if it varied by that much.
+OFFSET = 1e-6
 # A promised gain below this part of the value is rounding.
 ROUNDING = 1e-15
+# A step that gains less than this part of the value, and does not even halve the gradient, has
+# reached what rounding leaves of a model whose terms nearly cancel.
+STUCK = 1e-13
 
 
 @dataclass
@@ -51,13 +57,53 @@ class Steps:
             self.stopped = True
 
 
+class Frame(NamedTuple):
+    """Coordinates in which columns have no offset and, divided by their units, equal weight.
+
+    A column of dates 1e9 seconds from 0 is nearly a multiple of the intercept's: without their
+    common part taken out, X'DX has lost the difference to rounding.
+    """
+
+    means: Vector
+    units: Vector
+
+    @classmethod
+    def of(cls, squares: LinearObjective) -> "Frame":
+        """Measure the columns of an objective of squared errors."""
+        means = np.zeros(squares.size)
+        p = squares.X.shape[1]
+        if squares.fit_intercept and p:
+            means[:p] = np.average(squares.X, axis=0, weights=squares.weight)
+        gram = squares.gram(np.zeros(squares.size), own, means[:p])
+        units = np.sqrt(np.maximum(np.diag(gram), np.finfo(float).tiny))
+        return cls(means, np.maximum(units, OFFSET * np.abs(means)))
+
+    def slope(self, gradient: Vector) -> Vector:
+        """Give the gradient with respect to these coordinates."""
+        return gradient - self.means * gradient[-1:] if self.means.any() else gradient
+
+    def step(self, step: Vector) -> Vector:
+        """Give a step in these coordinates as one of the coefficients."""
+        back = step.copy()
+        back[-1:] -= self.means @ step
+        return back
+
+    def noise(self, w: Vector) -> float:
+        """Give the rounding error of a prediction: its terms may be far larger than it is."""
+        return float(np.finfo(float).eps * (np.abs(self.means) @ np.abs(w) + np.abs(w[-1:]).sum()))
+
+    def largest(self, gradient: Vector) -> float:
+        """Give the largest entry of the gradient, whatever the columns' units."""
+        return _largest(self.slope(gradient) / self.units)
+
+
 def solve(matrix: Array, vector: Vector) -> Vector:
     """Solve a symmetric positive system; of several solutions, the shortest in scaled columns."""
     from scipy.linalg import LinAlgError, cho_factor, cho_solve, lstsq
 
     if not vector.size:
         return vector
-    size = np.sqrt(np.diag(matrix))
+    size = np.sqrt(np.abs(np.diag(matrix)))
     size[size == 0] = 1.0
     scaled = matrix / np.outer(size, size)
     try:
@@ -82,36 +128,38 @@ def own(residual: Array, grad: Array, hess: Array) -> Array:
 
 
 def minimise(
-    objective: LinearObjective, w: Vector, units: Vector, tolerance: float, steps: Steps
-) -> tuple[Vector, float, Vector, bool]:
-    """Go downhill until no gradient entry exceeds the tolerance, ``units`` dividing them.
+    objective: LinearObjective, w: Vector, frame: Frame, tolerance: float, steps: Steps
+) -> tuple[Vector, bool]:
+    """Go downhill until no entry of the gradient, in the frame, exceeds the tolerance.
 
     Returns
     -------
-    w, value, gradient
-        The last point and what the objective is there.
+    w : ndarray
+        The last point.
     converged : bool
     """
     value, gradient = objective(w)
     steps.nfev += 1
-    while not steps.over and _largest(gradient / units) > tolerance:
+    while not steps.over and frame.largest(gradient) > tolerance:
         here = _Point(w, value, gradient)
         found = None
-        step, left = _step(objective, here, own)
-        if _largest(left / units) <= UNSOLVED * _largest(gradient / units):
+        step, left = _step(objective, here, frame, own)
+        if left <= UNSOLVED:
             found = _lower(objective, here, step, steps)
         if found is None or found.halvings:
             # The curvature has changed on the way: the other one may lead further.
-            step, _ = _step(objective, here, majorising)
+            step, _ = _step(objective, here, frame, majorising)
             other = _lower(objective, here, step, steps)
             if other is not None and (found is None or other.value < found.value):
                 found = other
         if found is None:  # nothing lower to be found: at rounding that is the minimum
-            gain = -float(gradient @ step)
-            return w, value, gradient, gain <= ROUNDING * abs(value)
+            return w, 0 <= -float(gradient @ step) <= ROUNDING * abs(value)
+        stuck = frame.largest(found.gradient) > frame.largest(gradient) / 2
+        if stuck and value - found.value <= STUCK * abs(value):
+            return found.w, True
         w, value, gradient = found.w, found.value, found.gradient
         steps.done(w, value)
-    return w, value, gradient, _largest(gradient / units) <= tolerance
+    return w, frame.largest(gradient) <= tolerance
 
 
 class _Point(NamedTuple):
@@ -124,21 +172,27 @@ class _Point(NamedTuple):
 def _lower(objective: LinearObjective, here: _Point, step: Vector, steps: Steps) -> _Point | None:
     """Find a sufficiently lower point along a step, halving it as often as need be."""
     promised = -float(here.gradient @ step)
+    if not promised > 0:
+        return None
     for halvings in range(HALVINGS):
         w = here.w + step
         value, gradient = objective(w)
         steps.nfev += 1
-        if value <= here.value - SUFFICIENT * promised and promised > 0:
+        if value <= here.value - SUFFICIENT * promised:
             return _Point(w, value, gradient, halvings)
         step, promised = step / 2, promised / 2
     return None
 
 
-def _step(objective: LinearObjective, here: _Point, curvature: Any) -> tuple[Vector, Vector]:
-    """Give a step and the part of the gradient that it leaves."""
-    gram = objective.gram(here.w, curvature)
-    step = -solve(gram, here.gradient)
-    return step, here.gradient + gram @ step
+def _step(
+    objective: LinearObjective, here: _Point, frame: Frame, curvature: Any
+) -> tuple[Vector, float]:
+    """Give a step, and the part of the gradient's largest entry that it leaves."""
+    slope = frame.slope(here.gradient)
+    gram = objective.gram(here.w, curvature, frame.means)
+    step = -solve(gram, slope)
+    left = _largest((slope + gram @ step) / frame.units) / _largest(slope / frame.units)
+    return frame.step(step), left
 
 
 def _largest(vector: Vector) -> float:

@@ -1,6 +1,5 @@
 """Objectives for ``scipy.optimize``: a loss on the predictions of a linear model."""
 
-from copy import copy
 from typing import Any
 
 import numpy as np
@@ -75,10 +74,10 @@ class LinearObjective:
         fit_intercept: bool = False,
     ) -> None:
         loss = SmoothL1Loss() if loss is None else loss
-        if not isinstance(loss, Loss):
-            raise TypeError(f"loss must be a fastloss.Loss, got {loss!r}")
-        if loss.reduction == Reduction.NONE:
-            raise ValueError("loss must have the reduction 'mean' or 'sum', got 'none'")
+        _check_loss(loss)
+        if not isinstance(fit_intercept, bool | np.bool_):
+            raise TypeError(f"fit_intercept must be a bool, got {fit_intercept!r}")
+        dispatch.linear(X, y, weight)  # refuses arrays that live elsewhere
         design = as_real("X", X)
         if design.ndim != 2:
             raise ValueError(f"X must have two dimensions, got the shape {design.shape}")
@@ -90,18 +89,32 @@ class LinearObjective:
         self.y = _vector("y", y, n)
         self.weight = None if weight is None else _weights(weight, n)
         self.X = design
-        self._backend = dispatch.linear(X, y, weight)
-        self._design = self._backend.Design.of(design)
+        self._attach()
         self._count = float(n) if self.weight is None else self._backend.total_of(self.weight)
         self._set_loss(loss)
 
+    def _attach(self) -> None:
+        self._backend = dispatch.linear(self.X, self.y, self.weight)
+        self._design = self._backend.Design.of(self.X)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is made from the rest."""
+        return {k: v for k, v in vars(self).items() if k not in ("_backend", "_design")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make it again."""
+        vars(self).update(state)
+        self._attach()
+
     def _set_loss(self, loss: Loss) -> None:
+        _check_loss(loss)
         self.loss = loss
         self._divisor = 1.0 if loss.reduction == Reduction.SUM else self._count
 
     def with_loss(self, loss: Loss) -> "LinearObjective":
         """Give an objective on the same data, which is neither copied nor checked again."""
-        other = copy(self)
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
         other._set_loss(loss)
         return other
 
@@ -131,8 +144,10 @@ class LinearObjective:
         w = self._coefficients("w", w)
         total, gradient = self._evaluate(w)
         penalised = self._penalised(w)
-        value = total / self._divisor + 0.5 * self.l2 * float(penalised @ penalised)
-        gradient += self.l2 * penalised
+        value = total / self._divisor
+        if self.l2:  # 0 times the norm would be NaN where that overflows
+            value += 0.5 * self.l2 * float(penalised @ penalised)
+            gradient += self.l2 * penalised
         return value, gradient
 
     def value(self, w: ArrayLike) -> float:
@@ -182,7 +197,7 @@ class LinearObjective:
         """
         return self.gram(w, lambda residual, grad, hess: hess)
 
-    def gram(self, w: ArrayLike, curvature: Any) -> Array:
+    def gram(self, w: ArrayLike, curvature: Any, means: Vector | None = None) -> Array:
         """Give ``X.T @ D @ X`` plus the penalty, for another curvature than the loss's own.
 
         Parameters
@@ -191,6 +206,8 @@ class LinearObjective:
         curvature : callable
             ``curvature(residual, grad, hess)`` gives the diagonal of D from the residuals of some
             rows and the loss's derivatives there, without weights.
+        means : ndarray of float64, optional
+            Subtracted from X's columns where they are multiplied out.
 
         Returns
         -------
@@ -211,6 +228,8 @@ class LinearObjective:
             diagonal = np.asarray(curvature(predictions - target, grad, hess), np.float64)
             if self.weight is not None:
                 diagonal = diagonal * self.weight[low : low + rows]
+            if means is not None:
+                block = block - means[:p]
             curved = np.flatnonzero(diagonal)  # rows beyond the threshold have no curvature
             if curved.size < block.shape[0]:
                 block, diagonal = block[curved], diagonal[curved]
@@ -274,6 +293,13 @@ class LinearObjective:
                 f"{name} must have the shape ({self.size},), for {what}, got {vector.shape}"
             )
         return np.ascontiguousarray(vector, np.float64)
+
+
+def _check_loss(loss: object) -> None:
+    if not isinstance(loss, Loss):
+        raise TypeError(f"loss must be a fastloss.Loss, got {loss!r}")
+    if loss.reduction == Reduction.NONE:
+        raise ValueError("loss must have the reduction 'mean' or 'sum', got 'none'")
 
 
 def _vector(name: str, value: ArrayLike, n: int) -> Vector:

@@ -2,9 +2,11 @@ import copy
 import itertools
 import math
 import pickle
+from typing import NamedTuple
 
 import numpy as np
 import pytest
+from numpy.lib.stride_tricks import as_strided
 
 import fastloss as fl
 from fastloss.formulas import FORMULAS, SmoothL1
@@ -21,6 +23,13 @@ ALL = [
     fl.MSELoss(reduction="sum"),
     fl.Loss(SmoothL1(0.3)),
 ]
+
+
+class NoMethods(NamedTuple):
+    x: float = 1.0
+    value = abs
+    hess = abs
+    grad = 5
 
 
 def call(loss, method, *arguments, **options):
@@ -48,7 +57,7 @@ def test_repr_makes_an_equal_loss(loss):
 
 
 @pytest.mark.parametrize("loss", ALL, ids=repr)
-@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_pickles(loss, protocol):
     again = pickle.loads(pickle.dumps(loss, protocol))
     assert again == loss
@@ -103,6 +112,8 @@ def test_attributes_are_those_of_torch_and_cannot_be_set():
         (lambda: fl.Loss(SmoothL1), TypeError, "an instance of a NamedTuple"),
         (lambda: fl.Loss(abs), TypeError, "an instance of a NamedTuple"),
         (lambda: fl.Loss((1.0,)), TypeError, "formula must have _fields, value, grad, hess"),
+        (lambda: fl.SmoothL1Loss(beta=10**400), ValueError, "beta must be in the range of float64"),
+        (lambda: fl.Loss(NoMethods()), TypeError, "formula must have grad as methods"),
         (lambda: fl.Loss(SmoothL1(-2.0)), ValueError, "beta must be >= 0, got -2.0"),
     ],
 )
@@ -282,6 +293,22 @@ def test_long_double_is_refused():
         fl.SmoothL1Loss()(np.ones(3, np.longdouble), np.ones(3))
 
 
+def test_an_object_that_fails_to_become_an_array_is_named():
+    class Broken:
+        def __array__(self, dtype=None, copy=None):
+            raise KeyError("boo")
+
+    with pytest.raises(TypeError, match="weight must be an array of real numbers.*boo"):
+        fl.SmoothL1Loss()([1.0], [1.0], Broken())
+
+
+def test_parameters_beyond_float32_are_taken_as_infinite_or_zero():
+    x = np.array([3.0], np.float32)
+    assert fl.HuberLoss(delta=1e308)(x, x - 2) == 2.0
+    assert fl.SmoothL1Loss(beta=1e-300)(x, x - 2) == 2.0
+    assert fl.Loss(SmoothL1(10**30))(x, x) == 0.0
+
+
 def test_none_is_no_array():
     with pytest.raises(TypeError, match="target must hold real numbers.*NoneType"):
         fl.SmoothL1Loss()(np.ones(3), None)
@@ -343,6 +370,8 @@ def test_two_outputs_must_not_share_memory():
         (np.empty(3, complex), TypeError, "out must have a dtype"),
         ([0.0, 0.0, 0.0], TypeError, "out must be a NumPy array or None, got list"),
         (np.broadcast_to(np.zeros(1), 3), ValueError, "out must be writeable"),
+        (as_strided(np.zeros(1), (3,), (0,)), ValueError, "out must not overlap itself"),
+        (np.ma.zeros(3), TypeError, "out must be a NumPy array or None, got numpy.ma"),
     ],
 )
 def test_out_that_cannot_take_the_result_is_refused(out, error, words):

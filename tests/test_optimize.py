@@ -1,9 +1,12 @@
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
 
 import fastloss as fl
-from fastloss.regression import SCIPY_METHODS
+from fastloss.search import SCIPY_METHODS
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +91,7 @@ GOOD = {"X": np.ones((4, 2)), "y": np.ones(4)}
         ({"l2": "1"}, TypeError, "l2 must hold real numbers"),
         ({"l2": [1.0]}, TypeError, "l2 must be a number"),
         ({"loss": fl.SmoothL1Loss(reduction="none")}, ValueError, "'mean' or 'sum', got 'none'"),
+        ({"fit_intercept": "no"}, TypeError, "fit_intercept must be a bool, got 'no'"),
         ({"loss": "huber"}, TypeError, "loss must be a fastloss.Loss, got 'huber'"),
         ({"loss": fl.SmoothL1Loss}, TypeError, "loss must be a fastloss.Loss"),
     ],
@@ -118,3 +122,25 @@ def test_auto_threshold_needs_fit():
     objective = fl.LinearObjective(**GOOD, loss=fl.SmoothL1Loss(beta="auto"))
     with pytest.raises(ValueError, match="fastloss.fit finds it"):
         objective(np.zeros(2))
+
+
+def test_pickles_and_copies(data):
+    X, y = data
+    objective = fl.LinearObjective(X, y, weight=np.ones(len(y)), l2=0.5, fit_intercept=True)
+    w = np.arange(6.0)
+    for other in (pickle.loads(pickle.dumps(objective)), copy.deepcopy(objective)):
+        assert other(w)[0] == objective(w)[0]
+
+
+def test_another_loss_on_the_same_data_is_checked_too(data):
+    objective = fl.LinearObjective(*data)
+    assert objective.with_loss(fl.MSELoss()).value(np.zeros(5)) > objective.value(np.zeros(5))
+    with pytest.raises(ValueError, match="'mean' or 'sum', got 'none'"):
+        objective.with_loss(fl.MSELoss(reduction="none"))
+    with pytest.raises(TypeError, match="loss must be a fastloss.Loss"):
+        objective.with_loss("huber")
+
+
+def test_no_penalty_on_coefficients_whose_norm_overflows():
+    objective = fl.LinearObjective(np.full((3, 1), 1e-160), np.zeros(3), fl.L1Loss())
+    assert objective([1e160])[0] == pytest.approx(1.0)

@@ -1,4 +1,6 @@
+import math
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -120,6 +122,83 @@ def test_columns_of_any_unit_give_the_same_model(outliers):
     np.testing.assert_allclose(scaled.coef * units, plain.coef, rtol=1e-6)
 
 
+@pytest.mark.parametrize("span", [1.0, 100.0, 3600.0, 1e6])
+@pytest.mark.parametrize("loss", [fl.MSELoss(), fl.SmoothL1Loss(), fl.SmoothL1Loss(beta="auto")])
+def test_a_column_far_from_zero_loses_nothing(loss, span):
+    """Seconds since 1970, which differ by little from a multiple of the intercept's column."""
+    rng = np.random.default_rng(0)
+    t = np.sort(rng.random(500)) * span
+    y = 5 * t / span + 0.1 * rng.standard_normal(500)
+    near = fl.fit(t[:, None], y, loss)
+    far = fl.fit((1.7e9 + t)[:, None], y, loss)
+    assert near.success
+    assert far.success
+    # 1.7e9 + t is itself rounded to 2.4e-7.
+    assert far.fun == pytest.approx(near.fun, rel=max(1e-6, 1e-4 / span))
+    assert far.coef[0] == pytest.approx(near.coef[0], rel=1e-4)
+
+
+@pytest.mark.parametrize("unit", [1e-15, 1e-9, 1e9, 1e15])
+@pytest.mark.parametrize("weight", [1e-12, 1.0, 1e25])
+def test_absolute_error_does_not_depend_on_units(unit, weight):
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((300, 3))
+    y = X @ [1.0, 2, 3] + rng.standard_cauchy(300)
+    expected = fl.fit(X, y, fl.L1Loss())
+    result = fl.fit(X, y * unit, fl.L1Loss(), weight=np.full(300, weight))
+    assert result.success
+    assert result.fun / unit == pytest.approx(expected.fun, rel=1e-9)
+
+
+class Cauchy(NamedTuple):
+    """A loss whose curvature is negative far out."""
+
+    c: float = 1.0
+
+    def value(self, r):
+        return 0.5 * self.c**2 * math.log1p((r / self.c) ** 2)
+
+    def grad(self, r):
+        return r / (1 + (r / self.c) ** 2)
+
+    def hess(self, r):
+        return (1 - (r / self.c) ** 2) / (1 + (r / self.c) ** 2) ** 2
+
+
+class Pinball(fl.formulas.L1):
+    """Derived from a formula of fastloss, and quite another loss."""
+
+    def value(self, r):
+        return abs(r) * (0.9 if r < 0 else 0.1)
+
+    def grad(self, r):
+        return -0.9 if r < 0 else 0.1
+
+
+def test_a_loss_that_is_not_convex_is_fitted():
+    X = np.arange(20.0)[:, None]
+    y = 2 * X[:, 0] + 1
+    y[::3] += 100
+    result = fl.fit(X, y, fl.Loss(Cauchy()))
+    assert result.success
+    np.testing.assert_allclose(result.jac, 0, atol=1e-6)
+
+
+def test_a_class_derived_from_l1_is_not_taken_for_it():
+    rng = np.random.default_rng(0)
+    X = rng.random((400, 1))
+    y = X[:, 0] + rng.standard_normal(400)
+    result = fl.fit(X, y, fl.Loss(Pinball()))
+    assert result.fun == pytest.approx(0.1683, abs=2e-3)
+
+
+@pytest.mark.parametrize("method", ["Newton-CG", "trust-exact", "dogleg"])
+def test_second_order_methods_refuse_a_loss_without_curvature(outliers, method):
+    X, y, _ = outliers
+    with pytest.raises(ValueError, match="no curvature"):
+        fl.fit(X, y, fl.L1Loss(), method=method)
+
+
 def test_threshold_far_below_the_noise_does_not_stop_newton(outliers):
     X, y, _ = outliers
     result = fl.fit(X, y, fl.SmoothL1Loss(beta=1e-3))
@@ -213,10 +292,11 @@ def test_callback_sees_each_step_and_may_stop(outliers, method):
     def stop(step):
         raise StopIteration
 
-    if method != "TNC":
-        result = fl.fit(X, y, fl.SmoothL1Loss(beta=0.1), method=method, callback=stop)
+    for loss in (fl.SmoothL1Loss(beta=0.1), fl.SmoothL1Loss(beta="auto")):
+        result = fl.fit(X, y, loss, method=method, callback=stop)
         assert result.nit == 1
         assert not result.success
+        assert result.message == "the callback stopped the fit"
 
 
 def test_too_few_steps_are_told(outliers):

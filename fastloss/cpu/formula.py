@@ -87,8 +87,9 @@ def _bind_built_in(cls: Any, formula: Any, dtype: np.dtype[Any]) -> Any:
 
 def _convert(cls: Any, formula: Any, dtype: np.dtype[Any]) -> Any:
     convert = dtype.type
-    # Only floats: a count or a switch among the parameters keeps its type.
-    return cls._make(convert(p) if isinstance(p, float | np.floating) else p for p in formula)
+    with np.errstate(over="ignore", under="ignore"):  # what float32 cannot hold is infinite or 0
+        # Only floats: a count or a switch among the parameters keeps its type.
+        return cls._make(convert(p) if isinstance(p, float | np.floating) else p for p in formula)
 
 
 # A user's class -> (what its code was, the class compiled from that code).

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numba
+from numba.core.compiler_lock import global_compiler_lock
 
 # Elements from which two threads beat one, by kernel kind. Entering a parallel region costs 6 to
 # 15 microseconds here; at 65,536 float32 elements a kernel takes 10 to 30 on one thread.
@@ -28,6 +29,12 @@ def _after_fork() -> None:
 
 
 if hasattr(os, "register_at_fork"):
+    # A child forked while another thread compiles would wait for that thread for ever.
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=global_compiler_lock.release,
+    )
     os.register_at_fork(after_in_child=_after_fork)
 
 

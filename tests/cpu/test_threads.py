@@ -71,6 +71,30 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     assert run(code, layer) == ["0"]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_child_forked_while_a_thread_compiles_does_not_wait_for_it():
+    code = """
+import os, threading, time
+import numpy as np, fastloss as fl
+x, y = np.ones(10), np.zeros(10)
+fl.mse_loss(x, y)
+from typing import NamedTuple
+class Mine(NamedTuple):
+    def value(self, r): return 3.0 * abs(r)
+    grad = hess = value
+loss = fl.Loss(Mine(), "sum")
+thread = threading.Thread(target=lambda: loss(x, y))
+thread.start()
+time.sleep(0.1)
+child = os.fork()
+if child == 0:
+    os._exit(0 if loss(x, y) == 30.0 else 3)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+thread.join()
+"""
+    assert run(code, "omp") == ["0"]
+
+
 def test_while_one_thread_is_inside_others_run_alone():
     x, y = pair(threads.PARALLEL_FROM, np.float64)
     with threads.several(threads.PARALLEL_FROM) as first:

@@ -1,0 +1,250 @@
+"""The ways to the minimum of a robust linear model: which one suits a loss, and what came out."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastloss import absolute, newton
+from fastloss.formulas import L1, Huber, SmoothL1
+from fastloss.losses import Loss, at_scale, is_auto
+from fastloss.newton import Frame, Steps
+from fastloss.optimize import LinearObjective
+from fastloss.scale import mad
+from fastloss.typing import Vector
+
+if TYPE_CHECKING:
+    from scipy.optimize import OptimizeResult
+
+# Coefficients up to which X'DX is formed and solved: 1,000 squared float64 are 8 MB.
+NEWTON_COEFFICIENTS = 1000
+# A loss whose threshold is below the residuals' scale is approached through thresholds that shrink
+# by this factor, each of which may take so many steps.
+SHRINKING = 0.1
+STEPS_A_THRESHOLD = 30
+# Absolute error, whose threshold is 0, is approached as long as this many rows lie within the
+# threshold for each coefficient: with fewer the curvature becomes singular.
+ROWS_WITHIN = 4
+# What `minimize` is told besides the gradient, for each method that uses one.
+SCIPY_METHODS: dict[str, str | None] = {
+    "CG": None,
+    "BFGS": None,
+    "L-BFGS-B": None,
+    "TNC": None,
+    "SLSQP": None,
+    "Newton-CG": "hessp",
+    "trust-ncg": "hessp",
+    "trust-krylov": "hessp",
+    "trust-constr": "hessp",
+    "trust-exact": "hess",
+    "dogleg": "hess",
+}
+
+# TNC has no limit of steps, only one of evaluations.
+_LIMIT = {"TNC": "maxfun"}
+
+
+class Search:
+    """One fit: the data, how to go downhill, and how far it has come."""
+
+    def __init__(self, squares: LinearObjective, method: str, tol: float, steps: Steps) -> None:
+        self.squares = squares
+        self.newton = method == "auto" and squares.size <= NEWTON_COEFFICIENTS
+        self.method = "L-BFGS-B" if method == "auto" else method
+        self.tol = tol
+        self.steps = steps
+        self.converged = False
+        self.message = ""
+        self.w = np.zeros(squares.size)
+        if self.newton:
+            self.frame = Frame.of(squares)
+            # Least squares: where R's rlm starts, and within reach of any other minimum.
+            self._step(squares, newton.own)
+
+    def run(self, loss: Loss) -> "OptimizeResult":
+        """Minimise the loss, in the way that suits it."""
+        if not self.w.size:
+            self.converged = True
+            loss = at_scale(loss, self._scale()) if is_auto(loss) else loss
+        elif is_auto(loss):
+            loss = self._alternate(loss)
+        elif not self.newton:
+            if SCIPY_METHODS[self.method] is not None and _threshold(loss) == 0:
+                raise ValueError(
+                    f"method must not be {self.method!r} for {loss!r}, which has no curvature: "
+                    "'auto' finds its minimum"
+                )
+            self._minimise_by_scipy(self.squares.with_loss(loss))
+        else:
+            threshold = _threshold(loss)
+            if threshold is None:
+                self._descend(loss)
+            elif threshold > 0:
+                self._approach(loss, threshold)
+            else:
+                self._minimise_absolute(loss)
+        return self._result(loss)
+
+    def _descend(self, loss: Loss) -> None:
+        """Go on by Newton's method."""
+        objective = self.squares.with_loss(loss)
+        start = self.frame.largest(objective(np.zeros_like(self.w))[1])
+        self.w, self.converged = newton.minimise(
+            objective, self.w, self.frame, self.tol * start, self.steps
+        )
+
+    def _step(self, objective: LinearObjective, curvature: Any) -> float:
+        """Take one whole step; give the value before it."""
+        value, gradient = objective(self.w)
+        self.steps.nfev += 1
+        gram = objective.gram(self.w, curvature, self.frame.means)
+        self.w = self.w - self.frame.step(newton.solve(gram, self.frame.slope(gradient)))
+        return value
+
+    def _approach(self, loss: Loss, threshold: float) -> None:
+        """Minimise smooth L1 or Huber, from large thresholds, whose minimum is easy to find.
+
+        Far below the residuals' scale the minimum is next to that of absolute error.
+        """
+        limit = self.steps.limit
+        larger = SHRINKING * self._scale()
+        while larger > threshold and not self.steps.over:
+            self.steps.limit = min(limit, self.steps.nit + STEPS_A_THRESHOLD)
+            self._descend(Loss(SmoothL1(larger), loss.reduction))
+            self.steps.limit = limit
+            if not self.converged:
+                break
+            larger *= SHRINKING
+        if larger > threshold and not self.steps.over:
+            vertex = absolute.minimum(self.squares, self.w, self.frame)
+            self.w = self.w if vertex is None else vertex
+        self._descend(loss)
+
+    def _minimise_absolute(self, loss: Loss) -> None:
+        """Minimise absolute error exactly, or within half a small threshold if X is large."""
+        vertex = absolute.minimum(self.squares, self.w, self.frame)
+        if vertex is not None:
+            self.w, self.converged = vertex, True
+            self.steps.done(self.w, self.squares.with_loss(loss)(self.w)[0])
+            return
+        threshold, limit = self._scale(), self.steps.limit
+        found = False
+        while not self.steps.over:
+            within = np.count_nonzero(np.abs(self.squares.residuals(self.w)) < threshold)
+            if within < ROWS_WITHIN * self.w.size:
+                break
+            self.steps.limit = min(limit, self.steps.nit + STEPS_A_THRESHOLD)
+            before = self.w
+            self._descend(Loss(SmoothL1(threshold), loss.reduction))
+            self.steps.limit = limit
+            if not self.converged:
+                self.w = before if found else self.w
+                break
+            found = True
+            self.message = f"converged, as smooth L1 with beta = {threshold:.3g}"
+            threshold *= SHRINKING
+        self.converged = found
+
+    def _minimise_by_scipy(self, objective: LinearObjective) -> None:
+        from scipy.optimize import minimize
+
+        second = SCIPY_METHODS[self.method]
+        before = self.steps.nit
+        try:
+            result = minimize(
+                objective,
+                self.w,
+                jac=True,
+                method=self.method,
+                tol=self.tol,
+                options={_LIMIT.get(self.method, "maxiter"): self.steps.limit - self.steps.nit},
+                callback=self._scipy_callback(objective),
+                **({} if second is None else {second: getattr(objective, second)}),
+            )
+        except StopIteration:  # methods that do not know how a callback stops them
+            return
+        self.w = np.asarray(result.x)
+        self.steps.nit = max(self.steps.nit, before + int(result.nit))
+        self.steps.nfev += int(result.nfev)
+        self.converged = bool(result.success)
+        self.message = str(result.message)
+
+    def _scipy_callback(self, objective: LinearObjective) -> Any:
+        def step(w: Vector, value: float) -> None:
+            self.w = w.copy()
+            self.steps.done(w, value)
+            if self.steps.stopped:
+                raise StopIteration
+
+        if self.method in ("TNC", "SLSQP"):  # these know only the older kind of callback
+            return lambda xk: step(xk, objective(xk)[0])
+
+        def callback(intermediate_result: "OptimizeResult") -> None:
+            step(intermediate_result.x, float(intermediate_result.fun))
+
+        return callback
+
+    def _alternate(self, loss: Loss) -> Loss:
+        """Estimate scale and coefficients in turns until the residuals stay where they are."""
+        residuals = self.squares.residuals(self.w)
+        # Below this the residuals are rounding: most rows are met exactly.
+        least = np.finfo(float).eps * float(np.abs(self.squares.y).max())
+        while True:
+            scale = mad(residuals, self.squares.weight)
+            found = at_scale(loss, max(scale, least, np.finfo(float).tiny))
+            if scale <= least:
+                self.converged = True
+                return found
+            if self.steps.over:
+                return found
+            objective = self.squares.with_loss(found)
+            if self.newton:
+                value = self._step(objective, newton.majorising)
+                self.steps.done(self.w, value)
+            else:
+                self._minimise_by_scipy(objective)
+            before, residuals = residuals, self.squares.residuals(self.w)
+            change = np.linalg.norm(residuals - before)
+            noise = 2 * self.frame.noise(self.w) * residuals.size**0.5 if self.newton else 0.0
+            if change <= self.tol * np.linalg.norm(before) + noise:
+                self.converged = True
+                return found
+
+    def _scale(self) -> float:
+        return mad(self.squares.residuals(self.w), self.squares.weight)
+
+    def _result(self, loss: Loss) -> "OptimizeResult":
+        from scipy.optimize import OptimizeResult
+
+        value, gradient = self.squares.with_loss(loss)(self.w)
+        p = self.squares.X.shape[1]
+        success = bool(self.converged) and not self.steps.stopped
+        if self.steps.stopped or not self.message:
+            self.message = (
+                "the callback stopped the fit"
+                if self.steps.stopped
+                else "converged"
+                if success
+                else f"not converged after {self.steps.nit} steps"
+            )
+        return OptimizeResult(
+            x=self.w,
+            fun=value,
+            jac=gradient,
+            success=success,
+            message=self.message,
+            nit=self.steps.nit,
+            nfev=self.steps.nfev,
+            coef=self.w[:p],
+            intercept=float(self.w[p]) if self.squares.fit_intercept else 0.0,
+            scale=self._scale(),
+            loss=loss,
+        )
+
+
+def _threshold(loss: Loss) -> float | None:
+    """Give the residual at which a loss becomes linear; None if that is not known."""
+    formula: Any = loss.formula
+    # The very classes: one derived from them may be any other loss.
+    if type(formula) in (SmoothL1, Huber):
+        return float(formula[0])
+    return 0.0 if type(formula) is L1 else None
