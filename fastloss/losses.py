@@ -4,7 +4,7 @@
 """
 
 import warnings
-from math import nan
+from math import isnan, nan
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -307,8 +307,16 @@ class Loss:
         if weight is None:
             return float(arrays.size)
         own = weight[tuple(slice(0, 1) if step == 0 else slice(None) for step in weight.strides)]
-        total: float = backend.total_of(own, arrays.compute)
-        return total * (weight.size / own.size) if own.size else 0.0
+        if not own.size:
+            return 0.0
+        divisor: float = backend.total_of(own, arrays.compute) * (weight.size / own.size)
+        smallest = float(np.finfo(arrays.compute).tiny)
+        if divisor and not isnan(divisor) and not smallest <= abs(divisor) <= 1 / smallest:
+            raise ValueError(
+                f"weight must have a sum whose inverse {arrays.compute} can hold, got {divisor!r}: "
+                "rescale it"
+            )
+        return divisor
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle, by any protocol."""

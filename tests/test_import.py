@@ -1,5 +1,6 @@
 """What importing costs and what a call allocates."""
 
+import os
 import subprocess
 import sys
 import tracemalloc
@@ -47,3 +48,24 @@ def test_a_loss_allocates_under_a_megabyte_beyond_its_output():
 def test_public_names_are_complete():
     assert set(fl.__all__) <= set(dir(fl))
     assert all(hasattr(fl, name) for name in fl.__all__)
+
+
+def test_everything_runs_uncompiled_too():
+    """For debuggers and coverage."""
+    code = """
+import numpy as np, fastloss as fl
+X = np.arange(40.0).reshape(4, 10).T.copy()
+y = X @ [1.0, 2.0, 0.0, 1.0] + 1
+print(fl.fit(X, y).success, fl.fit(np.asfortranarray(X), y).success)
+value, gradient = fl.SmoothL1Loss().value_and_grad([3.0, 0.5], [0.0, 0.0])
+print(value == 1.3125, *gradient)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"NUMBA_DISABLE_JIT": "1"},
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == ["True", "True", "True", "0.5", "0.25"]

@@ -433,6 +433,16 @@ def test_weights_that_sum_to_zero_have_no_mean():
         assert math.isnan(fl.SmoothL1Loss()([1.0], [0.0], [0.0]))
 
 
+@pytest.mark.parametrize(
+    ("dtype", "weight"),
+    [(np.float64, 1e-310), (np.float64, 1.7e308), (np.float32, 1e-40), (np.float32, 3e38)],
+)
+def test_weights_whose_sum_is_out_of_range_are_refused(dtype, weight):
+    x = np.ones(2, dtype)
+    with pytest.raises(ValueError, match="weight must have a sum.*rescale"):
+        fl.MSELoss().value_and_grad(x, 0 * x, np.full(2, weight, dtype))
+
+
 # --- a threshold still to be found
 
 

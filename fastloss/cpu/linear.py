@@ -12,7 +12,7 @@ bits do not depend on the number of threads.
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
+from numba import config, prange
 from numba.core.errors import NumbaError
 
 from fastloss.cpu import evaluate as elementwise
@@ -20,21 +20,26 @@ from fastloss.cpu import sums
 from fastloss.cpu.elementwise import Maybe, fill, part
 from fastloss.cpu.formula import bind, uncompilable
 from fastloss.cpu.jit import inner, kernel, parallel_kernel
-from fastloss.cpu.lanes import (
-    WIDTH,
-    add,
-    add_to,
-    drop,
-    load,
-    load_vector,
-    multiply_add,
-    total,
-    zeros,
-)
 from fastloss.cpu.layout import flat
 from fastloss.cpu.threads import several
 from fastloss.formulas import Formula
 from fastloss.typing import Array, Vector
+
+if config.DISABLE_JIT:
+    from fastloss.cpu.plain_lanes import (
+        add,
+        add_to,
+        drop,
+        load,
+        load_vector,
+        multiply_add,
+        total,
+        zeros,
+    )
+else:
+    from fastloss.cpu.lanes import add, add_to, drop, load, load_vector, multiply_add, total, zeros
+
+WIDTH = 8  # of a vector of lanes
 
 # Bytes of X in a tile: an eighth of a 1 MiB second-level cache.
 TILE_BYTES = 1 << 17

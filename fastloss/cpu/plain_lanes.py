@@ -1,0 +1,47 @@
+"""The functions of ``lanes.py`` in plain NumPy, for ``NUMBA_DISABLE_JIT=1`` and its debuggers."""
+
+import numpy as np
+
+from fastloss.typing import Array, Vector
+
+
+def zeros() -> Vector:
+    """Give eight zeros."""
+    return np.zeros(8)
+
+
+def load(array: Array, row: int, column: int) -> Vector:
+    """Load ``array[row, column : column + 8]``."""
+    return array[row, column : column + 8].astype(np.float64)
+
+
+def load_vector(array: Vector, start: int) -> Vector:
+    """Load ``array[start : start + 8]``."""
+    return array[start : start + 8].astype(np.float64)
+
+
+def drop(lanes: Vector, count: int) -> Vector:
+    """Make the first ``count`` lanes zero."""
+    return np.where(np.arange(8) < count, 0.0, lanes)
+
+
+def multiply_add(sums: Vector, a: Vector, b: Vector | float) -> Vector:
+    """Give ``sums + a * b``."""
+    return sums + a * b
+
+
+def add(a: Vector, b: Vector) -> Vector:
+    """Add two."""
+    return a + b
+
+
+def total(lanes: Vector) -> float:
+    """Add up the eight, by halves."""
+    four = lanes[:4] + lanes[4:]
+    two = four[:2] + four[2:]
+    return float(two[0] + two[1])
+
+
+def add_to(array: Vector, start: int, lanes: Vector) -> None:
+    """Do ``array[start : start + 8] += lanes``."""
+    array[start : start + 8] += lanes
