@@ -14,8 +14,9 @@ from contextlib import contextmanager
 import numba
 from numba.core.compiler_lock import global_compiler_lock
 
-# Elements from which two threads beat one, by kernel kind. Entering a parallel region costs 6 to
-# 15 microseconds here; at 65,536 float32 elements a kernel takes 10 to 30 on one thread.
+# Elements from which two threads beat one. The gradient of 65,536 float32 takes 15.9 microseconds
+# on one thread and 11.2 on two, of 32,768 6.6 and 13.8; value and gradient 36.7 and 23.5, 14.5 and
+# 22.4.
 PARALLEL_FROM = 1 << 16
 
 _entered = threading.Lock()
