@@ -52,6 +52,9 @@ def reading(path: Path) -> Iterator[None]:
     CommandError
         If the file cannot be read.
     """
+    # pyarrow cannot raise through its own threads and would print a traceback of a damaged file;
+    # what is wrong comes as an exception besides.
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
     try:
         yield
     except (CommandError, MemoryError):
@@ -64,3 +67,5 @@ def reading(path: Path) -> Iterator[None]:
     # EOFError, KeyError, SyntaxError and others.
     except Exception as error:
         raise CommandError(f"cannot read {path}: {error or type(error).__name__}") from error
+    finally:
+        sys.unraisablehook = hook

@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from math import inf
 from pathlib import Path
@@ -176,19 +177,22 @@ def _fit(
         steps += 1
         show(f"fitting {len(data.y):,} rows: step {steps}, loss {state.fun:.8g}")
 
-    show(f"fitting {len(data.y):,} rows")
-    start = time.perf_counter()
+    fit = partial(
+        fastloss.fit,
+        data.X,
+        data.y,
+        loss,
+        l2=arguments.l2,
+        fit_intercept=arguments.intercept,
+    )
     try:
         # Where numbers overflow, the fit or _json says so; NumPy's warnings would come on top.
         with np.errstate(over="ignore", invalid="ignore"):
-            result = fastloss.fit(
-                data.X,
-                data.y,
-                loss,
-                l2=arguments.l2,
-                fit_intercept=arguments.intercept,
-                callback=report,
-            )
+            show("compiling")
+            fit(max_iter=1)  # else the first fit of a new installation would seem to take 10 s
+            show(f"fitting {len(data.y):,} rows")
+            start = time.perf_counter()
+            result = fit(callback=report)
     except (ValueError, ArithmeticError) as error:
         raise CommandError(f"cannot fit {arguments.file}: {error}") from error
     return result, time.perf_counter() - start
