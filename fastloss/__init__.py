@@ -2,7 +2,8 @@
 
 from fastloss import formulas
 from fastloss.functional import huber_loss, l1_loss, mse_loss, smooth_l1_loss
-from fastloss.losses import HuberLoss, L1Loss, Loss, MSELoss, SmoothL1Loss
+from fastloss.loss import Loss
+from fastloss.losses import HuberLoss, L1Loss, MSELoss, SmoothL1Loss
 from fastloss.optimize import LinearObjective
 from fastloss.regression import fit
 

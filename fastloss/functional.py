@@ -5,7 +5,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from fastloss.losses import HuberLoss, L1Loss, Loss, MSELoss, SmoothL1Loss, Value
+from fastloss.loss import Loss, Value
+from fastloss.losses import HuberLoss, L1Loss, MSELoss, SmoothL1Loss
 from fastloss.typing import Array
 
 

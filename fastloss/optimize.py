@@ -7,7 +7,8 @@ from numpy.typing import ArrayLike
 
 from fastloss import dispatch
 from fastloss.arrays import as_real
-from fastloss.losses import Loss, SmoothL1Loss
+from fastloss.loss import Loss
+from fastloss.losses import SmoothL1Loss
 from fastloss.reduction import Reduction
 from fastloss.typing import Array, Vector
 

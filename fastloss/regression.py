@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastloss.arrays import as_real
-from fastloss.losses import Loss, MSELoss, SmoothL1Loss
+from fastloss.loss import Loss
+from fastloss.losses import MSELoss, SmoothL1Loss
 from fastloss.newton import Steps
 from fastloss.optimize import LinearObjective
 from fastloss.search import SCIPY_METHODS, Search

@@ -6,7 +6,7 @@ import numpy as np
 
 from fastloss import absolute, newton
 from fastloss.formulas import L1, Huber, SmoothL1
-from fastloss.losses import Loss, at_scale, is_auto
+from fastloss.loss import Loss, at_scale, is_auto
 from fastloss.newton import Frame, Steps
 from fastloss.optimize import LinearObjective
 from fastloss.scale import mad

@@ -20,7 +20,8 @@ from fastloss.cli import save, tables
 from fastloss.cli.errors import INSTALL, CommandError, say
 from fastloss.cli.progress import status_line
 from fastloss.cli.tables import Data
-from fastloss.losses import HuberLoss, L1Loss, Loss, MSELoss, SmoothL1Loss, Threshold
+from fastloss.loss import Loss
+from fastloss.losses import HuberLoss, L1Loss, MSELoss, SmoothL1Loss, Threshold
 
 HELP = "fit a robust linear model to a file"
 DESCRIPTION = (

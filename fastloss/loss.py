@@ -1,0 +1,380 @@
+"""A loss as an object: a formula and a reduction, called on arrays."""
+
+import warnings
+from math import isnan, nan
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastloss import dispatch
+from fastloss.arrays import Operands, caller_level, disjoint, operands
+from fastloss.formulas import FORMULAS, Formula
+from fastloss.reduction import Reduction, parse
+from fastloss.typing import Array
+
+Value: TypeAlias = float | Array
+
+METHODS = ("value", "grad", "hess")
+
+# A threshold that is still to be found.
+AUTO = "auto"
+# Huber's constant: 95 % efficiency at the normal distribution (Huber, "Robust Statistics", 1981).
+TUNING = 1.345
+
+
+class Loss:
+    """A loss over arrays from a formula of one residual.
+
+    Parameters
+    ----------
+    formula : Formula
+        A ``NamedTuple`` of numbers with the methods ``value(r)``, ``grad(r)`` and ``hess(r)`` of
+        one residual, compiled by Numba in the precision of the data.
+    reduction : {'mean', 'sum', 'none'}
+        With weights, the mean is ``sum(weight * loss) / sum(weight)``.
+
+    Raises
+    ------
+    TypeError
+        If the formula is not a ``NamedTuple`` with the three methods.
+    ValueError
+        If the reduction has another name, or the formula's own ``check()`` refuses a parameter.
+
+    Notes
+    -----
+    All methods take
+
+    input, target : array_like of real numbers
+        Predictions and observations; they broadcast. Both float32 is computed in float32,
+        float16 in float32, integers in float64.
+    weight : array_like, optional
+        Broadcasts to the residual's shape.
+
+    Sums accumulate in float64 and have the same bits for any number of threads.
+
+    Examples
+    --------
+    A loss of your own is a class with three methods:
+
+    >>> import math
+    >>> from typing import NamedTuple
+    >>> import fastloss as fl
+    >>> class PseudoHuber(NamedTuple):
+    ...     delta: float = 1.0
+    ...     def value(self, r):
+    ...         return self.delta**2 * (math.sqrt(1 + (r / self.delta) ** 2) - 1)
+    ...     def grad(self, r):
+    ...         return r / math.sqrt(1 + (r / self.delta) ** 2)
+    ...     def hess(self, r):
+    ...         return (1 + (r / self.delta) ** 2) ** -1.5
+    >>> loss = fl.Loss(PseudoHuber(delta=3.0), reduction="sum")
+    >>> round(loss([4.0, 0.0], [0.0, 0.0]), 12)
+    6.0
+    """
+
+    __slots__ = ("_formula", "_reduction")
+
+    _formula: Formula
+    _reduction: Reduction
+
+    def __init__(self, formula: Formula, reduction: str = "mean") -> None:
+        self._set(formula, parse(reduction))
+
+    def _set(self, formula: Formula, reduction: Reduction) -> None:
+        """Check and keep both."""
+        if isinstance(formula, type) or not isinstance(formula, tuple):
+            raise TypeError(f"formula must be an instance of a NamedTuple class, got {formula!r}")
+        missing = [
+            name
+            for name in ("_fields", *METHODS)
+            if not hasattr(formula, name) or name in getattr(formula, "_fields", ())
+        ]
+        if missing:
+            raise TypeError(f"formula must have {', '.join(missing)}, got {formula!r}")
+        uncallable = [n for n in METHODS if not callable(getattr(type(formula), n))]
+        if uncallable:
+            raise TypeError(f"formula must have {', '.join(uncallable)} as methods: {formula!r}")
+        check = getattr(formula, "check", None)
+        if callable(check) and not _is_auto(formula):
+            check()
+            if type(formula) in FORMULAS:  # whole numbers among the parameters would stay whole
+                built_in: Any = type(formula)
+                formula = built_in._make(map(float, formula))
+        self._formula = formula
+        self._reduction = reduction
+
+    @property
+    def formula(self) -> Formula:
+        """The formula of one residual.
+
+        Raises
+        ------
+        ValueError
+            If its threshold is ``'auto'`` and so not known yet.
+        """
+        if _is_auto(self._formula):
+            raise ValueError(
+                f"{self!r} has no threshold yet: fastloss.fit finds it from the residuals; give a "
+                "number to evaluate the loss"
+            )
+        return self._formula
+
+    @property
+    def reduction(self) -> str:
+        """'none', 'mean' or 'sum'."""
+        return self._reduction.value
+
+    def __call__(
+        self,
+        input: ArrayLike,
+        target: ArrayLike,
+        weight: ArrayLike | None = None,
+        out: Array | None = None,
+    ) -> Value:
+        """Give the loss: a float, or an array of the residual's shape if nothing is reduced.
+
+        Parameters
+        ----------
+        input, target, weight
+            See the class.
+        out : ndarray, optional
+            Takes the result and is returned; of the residual's shape, or ``()`` if reduced.
+
+        Returns
+        -------
+        float or ndarray
+
+        Raises
+        ------
+        TypeError
+            If an argument does not hold real numbers, or ``out`` cannot take them.
+        ValueError
+            If shapes do not fit, or ``out`` overlaps another argument partly.
+        """
+        backend = dispatch.elementwise(input, target, weight, out)
+        arrays = operands(input, target, weight)
+        if self._reduction is Reduction.NONE:
+            values = arrays.output(out, "out", arrays.shape)
+            backend.evaluate(self.formula, *arrays.arrays, arrays.compute, value=values)
+            return _given(out, values)
+        slot = None if out is None else arrays.output(out, "out", ())
+        total = backend.evaluate(self.formula, *arrays.arrays, arrays.compute, total=True)
+        value = _divide(total, self._divisor(backend, arrays), arrays)
+        if slot is None:
+            return value
+        with np.errstate(over="ignore"):  # float16 overflows to infinity, as elements do
+            slot[...] = value
+        return _given(out, slot)
+
+    def grad(
+        self,
+        input: ArrayLike,
+        target: ArrayLike,
+        weight: ArrayLike | None = None,
+        out: Array | None = None,
+    ) -> Array:
+        """Give the gradient of the (reduced) loss with respect to the input.
+
+        Parameters
+        ----------
+        input, target, weight
+            See the class.
+        out : ndarray, optional
+            Takes the gradient and is returned; it may be the input itself.
+
+        Returns
+        -------
+        ndarray
+            Of the input's shape: where the input is broadcast, its gradient is summed back. With
+            ``reduction='none'``, of the sum of the elements.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As :meth:`__call__`.
+        """
+        backend = dispatch.elementwise(input, target, weight, out)
+        arrays = operands(input, target, weight)
+        gradient = arrays.output(out, "out", arrays.input.shape)
+        backend.evaluate(
+            self.formula,
+            *arrays.arrays,
+            arrays.compute,
+            scale=_inverse(self._divisor(backend, arrays)),
+            grad=backend.output(gradient, arrays.shape),
+        )
+        return _given(out, gradient)
+
+    def value_and_grad(
+        self,
+        input: ArrayLike,
+        target: ArrayLike,
+        weight: ArrayLike | None = None,
+        out: Array | None = None,
+    ) -> tuple[Value, Array]:
+        """Give the loss and its gradient, in one pass over memory.
+
+        Parameters
+        ----------
+        input, target, weight
+            See the class.
+        out : ndarray, optional
+            Takes the gradient; it may be the input itself.
+
+        Returns
+        -------
+        value : float or ndarray
+            What calling the loss gives, to the bit.
+        gradient : ndarray
+            What :meth:`grad` gives.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As :meth:`__call__`.
+        """
+        backend = dispatch.elementwise(input, target, weight, out)
+        arrays = operands(input, target, weight)
+        gradient = arrays.output(out, "out", arrays.input.shape)
+        reduced = self._reduction is not Reduction.NONE
+        values = None if reduced else arrays.empty()
+        divisor = self._divisor(backend, arrays)
+        total = backend.evaluate(
+            self.formula,
+            *arrays.arrays,
+            arrays.compute,
+            scale=_inverse(divisor),
+            value=values,
+            grad=backend.output(gradient, arrays.shape),
+            total=reduced,
+        )
+        value = _divide(total, divisor, arrays) if values is None else _given(None, values)
+        return value, _given(out, gradient)
+
+    def grad_and_hess(
+        self,
+        input: ArrayLike,
+        target: ArrayLike,
+        weight: ArrayLike | None = None,
+        out: tuple[Array | None, Array | None] | None = None,
+    ) -> tuple[Array, Array]:
+        """Give the gradient and the diagonal of the Hessian with respect to the input.
+
+        Parameters
+        ----------
+        input, target, weight
+            See the class.
+        out : pair of ndarrays, optional
+            Take the two results; they must not share memory.
+
+        Returns
+        -------
+        gradient, curvature : ndarray
+            Of the input's shape, as :meth:`grad`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As :meth:`__call__`.
+        """
+        if out is None:
+            out = None, None
+        elif not isinstance(out, tuple | list) or len(out) != 2:
+            raise TypeError("out must be a pair of NumPy arrays, for the gradient and curvature")
+        backend = dispatch.elementwise(input, target, weight, *out)
+        arrays = operands(input, target, weight)
+        gradient = arrays.output(out[0], "out[0]", arrays.input.shape)
+        curvature = arrays.output(out[1], "out[1]", arrays.input.shape)
+        disjoint((gradient, curvature), ("out[0]", "out[1]"))
+        backend.evaluate(
+            self.formula,
+            *arrays.arrays,
+            arrays.compute,
+            scale=_inverse(self._divisor(backend, arrays)),
+            grad=backend.output(gradient, arrays.shape),
+            hess=backend.output(curvature, arrays.shape),
+        )
+        return _given(out[0], gradient), _given(out[1], curvature)
+
+    def _divisor(self, backend: Any, arrays: Operands) -> float:
+        """Give what the sum of the losses is divided by."""
+        if self._reduction is not Reduction.MEAN:
+            return 1.0
+        weight = arrays.arrays[2]
+        if weight is None:
+            return float(arrays.size)
+        own = weight[tuple(slice(0, 1) if step == 0 else slice(None) for step in weight.strides)]
+        if not own.size:
+            return 0.0
+        divisor: float = backend.total_of(own, arrays.compute) * (weight.size / own.size)
+        smallest = float(np.finfo(arrays.compute).tiny)
+        if divisor and not isnan(divisor) and not smallest <= abs(divisor) <= 1 / smallest:
+            raise ValueError(
+                f"weight must have a sum whose inverse {arrays.compute} can hold, got {divisor!r}: "
+                "rescale it"
+            )
+        return divisor
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle, by any protocol."""
+        return _restore, (type(self), self._formula, self._reduction)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare class, formula and reduction."""
+        return type(other) is type(self) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        """Agree with ``==``."""
+        return hash(self._key())
+
+    def _key(self) -> tuple[object, ...]:
+        # The formula's class too: as tuples, SmoothL1(1.0) and Huber(1.0) are equal.
+        return type(self), type(self._formula), self._formula, self._reduction
+
+    def __repr__(self) -> str:
+        """Give an expression that makes this loss."""
+        return f"Loss({self._formula!r}, reduction={self.reduction!r})"
+
+
+def _restore(cls: type[Loss], formula: Formula, reduction: Reduction) -> Loss:
+    loss = object.__new__(cls)
+    loss._set(formula, reduction)
+    return loss
+
+
+def is_auto(loss: Loss) -> bool:
+    """Whether the loss's threshold waits for the scale of the residuals."""
+    return _is_auto(loss._formula)
+
+
+def at_scale(loss: Loss, scale: float) -> Loss:
+    """Give the loss whose threshold is 1.345 times this scale of the residuals."""
+    formula: Any = type(loss._formula)
+    return Loss(formula(TUNING * scale), loss.reduction)
+
+
+def _is_auto(formula: Any) -> bool:
+    return len(formula) == 1 and isinstance(formula[0], str) and formula[0] == AUTO
+
+
+def _inverse(divisor: float) -> float:
+    return 1.0 / divisor if divisor else nan
+
+
+def _divide(total: float, divisor: float, arrays: Operands) -> float:
+    if divisor:
+        return total / divisor
+    warnings.warn(
+        "mean of no elements" if not arrays.size else "mean with weights that sum to zero",
+        RuntimeWarning,
+        stacklevel=caller_level(),
+    )
+    return nan
+
+
+def _given(out: Array | None, result: Array) -> Array:
+    """Give the caller's own array back; without one, a scalar for a result without axes."""
+    if out is not None:
+        return out
+    return result if result.ndim else result[()]
