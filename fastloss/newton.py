@@ -26,6 +26,8 @@ UNSOLVED = 0.5
 # The slope of a column is known to about 1e-16 of its offset: one that varies by less than this
 # part of its offset is judged as if it varied by that much.
 OFFSET = 1e-6
+# A column that varies by less than this part of its mean is constant.
+CONSTANT = 1e-12
 # A promised gain below this part of the value is rounding.
 ROUNDING = 1e-15
 # A step that gains less than this part of the value, and does not even halve the gradient, has
@@ -72,8 +74,12 @@ class Frame(NamedTuple):
         """Measure the columns of an objective of squared errors."""
         means = np.zeros(squares.size)
         p = squares.X.shape[1]
-        if squares.fit_intercept and p:
-            means[:p] = np.average(squares.X, axis=0, weights=squares.weight)
+        if squares.fit_intercept:
+            # A Hessian's last column holds the columns' weighted sums: one pass, no copy of X.
+            last = np.zeros(squares.size)
+            last[p] = 1.0
+            sums = squares.hessp(np.zeros(squares.size), last)
+            means[:p] = sums[:p] / sums[p]
         gram = squares.gram(np.zeros(squares.size), own, means[:p])
         units = np.sqrt(np.maximum(np.diag(gram), np.finfo(float).tiny))
         return cls(means, np.maximum(units, OFFSET * np.abs(means)))
@@ -87,6 +93,16 @@ class Frame(NamedTuple):
         back = step.copy()
         back[-1:] -= self.means @ step
         return back
+
+    def solve(self, gram: Array, slope: Vector) -> Vector:
+        """Solve for a step in these coordinates, with nothing along columns that are constant."""
+        rounding = (CONSTANT * self.means) ** 2 * gram[-1:, -1:].sum()
+        constant = (self.means != 0) & (np.diag(gram) <= rounding)
+        if constant.any():  # what is left of them is the rounding of their mean
+            gram, slope = gram.copy(), np.where(constant, 0.0, slope)
+            gram[constant] = 0.0
+            gram[:, constant] = 0.0
+        return solve(gram, slope)
 
     def noise(self, w: Vector) -> float:
         """Give the rounding error of a prediction: its terms may be far larger than it is."""
@@ -190,7 +206,7 @@ def _step(
     """Give a step, and the part of the gradient's largest entry that it leaves."""
     slope = frame.slope(here.gradient)
     gram = objective.gram(here.w, curvature, frame.means)
-    step = -solve(gram, slope)
+    step = -frame.solve(gram, slope)
     left = _largest((slope + gram @ step) / frame.units) / _largest(slope / frame.units)
     return frame.step(step), left
 

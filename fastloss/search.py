@@ -97,7 +97,7 @@ class Search:
         value, gradient = objective(self.w)
         self.steps.nfev += 1
         gram = objective.gram(self.w, curvature, self.frame.means)
-        self.w = self.w - self.frame.step(newton.solve(gram, self.frame.slope(gradient)))
+        self.w = self.w - self.frame.step(self.frame.solve(gram, self.frame.slope(gradient)))
         return value
 
     def _approach(self, loss: Loss, threshold: float) -> None:

@@ -212,11 +212,19 @@ def test_threshold_far_below_the_noise_does_not_stop_newton(outliers):
     [
         np.column_stack((np.arange(30.0), 2 * np.arange(30.0))),
         np.column_stack((np.arange(30.0), np.full(30, 7.0))),
+        np.column_stack((np.arange(30.0), np.full(30, 0.1))),
         np.column_stack((np.arange(30.0), np.zeros(30))),
         np.random.default_rng(0).standard_normal((30, 40)),
         np.empty((30, 0)),
     ],
-    ids=["twice a column", "constant column", "zero column", "more columns than rows", "none"],
+    ids=[
+        "twice a column",
+        "constant column",
+        "constant 0.1",
+        "zero column",
+        "more columns than rows",
+        "none",
+    ],
 )
 def test_a_model_that_is_not_unique_is_still_fitted(loss, X):
     y = 3 * np.arange(30.0) + np.random.default_rng(1).standard_normal(30)
