@@ -30,7 +30,8 @@ class Formula(Protocol):
     """What a loss needs: a ``NamedTuple`` of numbers with these three methods.
 
     A class of your own with this shape goes wherever a built-in one does, through
-    :class:`fastloss.Loss`. A method ``check(self)`` that raises ``ValueError`` is optional.
+    :class:`fastloss.Loss`. Two more are optional: ``check(self)`` raises ``ValueError``, and
+    ``scaled_grad(self, r, scale)`` gives ``scale * grad(r)`` where ``grad(r)`` alone overflows.
     """
 
     def value(self, r: float, /) -> float:
@@ -178,6 +179,10 @@ class SquaredError(NamedTuple):
     def grad(self, r: float) -> float:
         """rho'(r)."""
         return r + r
+
+    def scaled_grad(self, r: float, scale: float) -> float:
+        """Give ``scale * grad(r)``, also where twice the residual overflows but a mean does not."""
+        return (scale + scale) * r
 
     def hess(self, r: float) -> float:
         """rho''(r)."""

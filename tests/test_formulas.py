@@ -36,6 +36,12 @@ def test_is_even_and_its_gradient_odd(formula, r):
     assert formula.hess(-r) == formula.hess(r)
 
 
+@given(r=residuals, scale=st.floats(1e-9, 1))
+def test_a_scaled_gradient_is_the_gradient_times_the_scale(r, scale):
+    exact = scale * reference.element(SquaredError(), r, np.float64)[1]
+    assert SquaredError().scaled_grad(r, scale) == pytest.approx(float(exact), rel=4.5e-16)
+
+
 @pytest.mark.parametrize("formula", LOSSES, ids=str)
 @given(a=residuals, b=residuals)
 def test_is_convex(formula, a, b):

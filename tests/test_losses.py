@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import as_strided
 
 import fastloss as fl
 from fastloss.formulas import FORMULAS, SmoothL1
-from tests.registry import METHODS, REDUCTIONS, pair
+from tests.registry import DTYPES, METHODS, REDUCTIONS, pair
 
 ALL = [
     fl.SmoothL1Loss(),
@@ -307,6 +307,23 @@ def test_parameters_beyond_float32_are_taken_as_infinite_or_zero():
     assert fl.HuberLoss(delta=1e308)(x, x - 2) == 2.0
     assert fl.SmoothL1Loss(beta=1e-300)(x, x - 2) == 2.0
     assert fl.Loss(SmoothL1(10**30))(x, x) == 0.0
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [10, 70_000])
+def test_a_mean_is_finite_where_the_gradients_it_divides_are_not(dtype, size):
+    largest = np.finfo(dtype).max
+    x, y = np.full(size, 0.9 * largest, dtype), np.zeros(size, dtype)
+    expected = np.full(size, 0.9 * float(largest) / size * 2)
+    rtol = 4 * np.finfo(dtype).eps
+    np.testing.assert_allclose(fl.MSELoss().grad(x, y), expected, rtol=rtol)
+    assert np.isinf(fl.MSELoss(reduction="sum").grad(x, y)).all()
+    heavy = np.full(size, 1e30, dtype)  # times the residual, beyond float32
+    for loss in (fl.MSELoss(), fl.HuberLoss(delta=math.inf)):
+        np.testing.assert_allclose(loss.grad(x, y, heavy), loss.grad(x, y), rtol=rtol)
+        np.testing.assert_allclose(
+            loss.grad_and_hess(x, y, heavy)[1], loss.grad_and_hess(x, y)[1], rtol=rtol
+        )
 
 
 def test_none_is_no_array():

@@ -60,6 +60,21 @@ def test_broadcasts_as_torch_does(torch, shapes, reduction):
     np.testing.assert_allclose(loss.grad(x, y), theirs.grad.numpy(), rtol=1e-13)
 
 
+@pytest.mark.parametrize("name", ["SmoothL1Loss", "HuberLoss", "L1Loss", "MSELoss"])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gradients_agree_with_torch_over_the_whole_exponent_range(torch, name, reduction, dtype):
+    info = np.finfo(dtype)
+    x = (1.7 * 2.0 ** np.arange(info.minexp, info.maxexp)).astype(dtype)
+    x = np.concatenate([x, -x])
+    theirs = torch.tensor(x, requires_grad=True)
+    getattr(torch.nn, name)(reduction=reduction)(theirs, torch.zeros_like(theirs)).sum().backward()
+    gradient = getattr(fl, name)(reduction=reduction).grad(x, np.zeros_like(x))
+    np.testing.assert_allclose(
+        gradient, theirs.grad, rtol=2 * info.eps, atol=2 * info.smallest_subnormal
+    )
+
+
 @pytest.mark.parametrize("residual", [math.inf, -math.inf, math.nan, 0.0, 1.0, -1.0])
 def test_agrees_with_torch_at_special_residuals(torch, residual):
     for name in ("SmoothL1Loss", "HuberLoss"):

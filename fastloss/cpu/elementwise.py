@@ -12,7 +12,7 @@ from numba import prange, types
 from numba.extending import overload
 
 from fastloss.cpu import sums
-from fastloss.cpu.formula import grad, hess, value
+from fastloss.cpu.formula import hess, scaled_grad, value
 from fastloss.cpu.jit import OPTIONS, inner, kernel, parallel_kernel
 from fastloss.formulas import Formula
 from fastloss.typing import Vector
@@ -50,29 +50,26 @@ def fill(
     hess_out: Maybe,
     terms: Maybe,
 ) -> None:
-    """Write what is asked for, element by element; ``scale`` multiplies grad and hess."""
+    """Write what is asked for, element by element; ``scale`` multiplies grad and hess.
+
+    The scale goes to the weight first, as in torch: weights divided by their sum are at most 1,
+    where the product of a weight and a gradient may overflow.
+    """
     for i in range(input.size):
         r = input[i] if target is None else input[i] - target[i]
-        if weight is None:
-            if value_out is not None:
-                value_out[i] = value(formula, r)
-            if grad_out is not None:
-                grad_out[i] = scale * grad(formula, r)
-            if hess_out is not None:
-                hess_out[i] = scale * hess(formula, r)
-            if terms is not None:
+        factor = scale if weight is None else scale * weight[i]
+        if value_out is not None:
+            value_out[i] = value(formula, r) if weight is None else weight[i] * value(formula, r)
+        if grad_out is not None:
+            grad_out[i] = scaled_grad(formula, r, factor)
+        if hess_out is not None:
+            hess_out[i] = factor * hess(formula, r)
+        if terms is not None:
+            if weight is None:
                 terms[i] = value(formula, r)
-        else:
-            w = weight[i]
-            if value_out is not None:
-                value_out[i] = w * value(formula, r)
-            if grad_out is not None:
-                grad_out[i] = scale * (w * grad(formula, r))
-            if hess_out is not None:
-                hess_out[i] = scale * (w * hess(formula, r))
-            if terms is not None:
+            else:
                 # In float64 the product of two float32 is exact.
-                terms[i] = np.float64(w) * np.float64(value(formula, r))
+                terms[i] = np.float64(weight[i]) * np.float64(value(formula, r))
 
 
 @inner

@@ -36,6 +36,13 @@ def hess(formula: Formula, r: float) -> float:
     return formula.hess(r)
 
 
+def scaled_grad(formula: Any, r: float, scale: float) -> Any:
+    """Give ``scale * rho'(r)``, by the formula's own method if it has one."""
+    if callable(getattr(formula, "scaled_grad", None)):
+        return formula.scaled_grad(r, scale)
+    return scale * formula.grad(r)
+
+
 @cache
 def _method(formula: type, name: str) -> Any:
     method = getattr(formula, name)
@@ -57,6 +64,17 @@ def _resolve(function: Any) -> None:
 
 for _function in (value, grad, hess):
     _resolve(_function)
+
+
+# One body for both would be compiled whole, the absent method too.
+@overload(scaled_grad, jit_options=OPTIONS)
+def _scaled_grad(formula, r, scale):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    if not isinstance(formula, BaseNamedTuple):
+        return None
+    if callable(getattr(formula.instance_class, "scaled_grad", None)):
+        method = _method(formula.instance_class, "scaled_grad")
+        return lambda formula, r, scale: method(formula, r, scale)
+    return lambda formula, r, scale: scale * grad(formula, r)
 
 
 @own
@@ -146,8 +164,9 @@ def _code_of(cls: type) -> list[Any]:
             if isinstance(constant, python_types.CodeType):
                 visit_code(constant, function)
 
-    for name in ("value", "grad", "hess"):
-        visit(getattr(cls, name))
+    for name in ("value", "grad", "hess", "scaled_grad"):
+        if hasattr(cls, name):
+            visit(getattr(cls, name))
     return found
 
 

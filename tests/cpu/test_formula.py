@@ -50,6 +50,24 @@ def test_works_in_every_method(dtype, size):
     assert total == pytest.approx(math.fsum(value.astype(float)), rel=rtol)
 
 
+def test_a_scaled_gradient_of_its_own_is_taken():
+    class Cubic(NamedTuple):
+        def value(self, r):
+            return abs(r) ** 3
+
+        def grad(self, r):
+            return 3 * r * abs(r)
+
+        def hess(self, r):
+            return 6 * abs(r)
+
+        def scaled_grad(self, r, scale):
+            return 3 * (scale * r) * abs(r)
+
+    x = np.full(4, 7e153)
+    np.testing.assert_allclose(fl.Loss(Cubic()).grad(x, 0 * x), 3.675e307, rtol=1e-15)
+
+
 def test_works_in_the_linear_model():
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((50, 3)), rng.standard_normal(50)
