@@ -231,19 +231,19 @@ def examine(case: Case) -> tuple[Case, list[str]]:
 @njit(**OPTIONS)
 def _straight(formula, x, y, order, scale, out):
     for i in range(x.size):
-        out[i] = scale * elementwise.grad(formula, x[i] - y[i])
+        out[i] = elementwise.scaled_grad(formula, x[i] - y[i], scale)
 
 
 @njit(**OPTIONS)
 def _wrapping(formula, x, y, order, scale, out):
     for i in range(order[0], order[1]):  # may be negative: each access tests and adds the size
-        out[i] = scale * elementwise.grad(formula, x[i] - y[i])
+        out[i] = elementwise.scaled_grad(formula, x[i] - y[i], scale)
 
 
 @njit(**OPTIONS)
 def _gathering(formula, x, y, order, scale, out):
     for i in range(x.size):
-        out[i] = scale * elementwise.grad(formula, x[order[i]] - y[order[i]])
+        out[i] = elementwise.scaled_grad(formula, x[order[i]] - y[order[i]], scale)
 
 
 @njit(**OPTIONS)
