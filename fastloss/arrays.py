@@ -1,7 +1,8 @@
 """What a caller may pass, and every error message about it.
 
 ``Operands`` is what the back ends get: arrays of one shape, a precision to compute in, a precision
-to answer in. Kernels check no sizes, so all checks stand here.
+to answer in. Kernels check no sizes, so all checks stand here, for arrays in any :mod:`place
+<fastloss.place>`.
 """
 
 import sys
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastloss.place import Place
 from fastloss.typing import Array
 
 _NATIVE = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
@@ -34,11 +36,8 @@ class Operands(NamedTuple):
     """The precision of the arithmetic: float32 or float64."""
     result: np.dtype[Any]
     """The precision of the results: also float16."""
-
-    @property
-    def input_is_broadcast(self) -> bool:
-        """Whether an element of the input meets several targets."""
-        return self.input.size != prod(self.shape)
+    place: Place
+    """Where the arrays live, and what results are given as."""
 
     @property
     def size(self) -> int:
@@ -48,14 +47,14 @@ class Operands(NamedTuple):
     def empty(self, shape: tuple[int, ...] | None = None) -> Array:
         """Give a new array for a result, in the memory order of the inputs."""
         shape = self.shape if shape is None else shape
-        return np.empty(shape, self.result, order="F" if in_fortran_order(self.arrays) else "C")
+        order = "F" if in_fortran_order(self.arrays) else "C"
+        return self.place.empty(shape, self.result, order)
 
     def output(self, out: object, name: str, shape: tuple[int, ...]) -> Array:
         """Give ``out`` if it can take a result of this shape, a new array if it is None."""
         if out is None:
             return self.empty(shape)
-        if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
-            raise TypeError(f"{name} must be a NumPy array or None, got {_type_name(out)}")
+        out = self.place.buffer(name, out)
         if out.shape != shape:
             raise ValueError(f"{name} must have the shape {shape}, got {out.shape}")
         if out.dtype.kind != "f" or not np.can_cast(self.result, out.dtype, "same_kind"):
@@ -73,10 +72,16 @@ class Operands(NamedTuple):
                     f"{name} must not overlap {other_name} partly: pass the same array, or one "
                     "with memory of its own"
                 )
-        return np.asarray(out)
+        return out
+
+    def given(self, out: Array | None, result: Array) -> Array:
+        """Give the caller's own buffer back; without one, the result as the caller's kind."""
+        return self.place.give(result) if out is None else out
 
 
-def operands(input: ArrayLike, target: ArrayLike, weight: ArrayLike | None) -> Operands:
+def operands(
+    place: Place, input: ArrayLike, target: ArrayLike, weight: ArrayLike | None
+) -> Operands:
     """Check the three arguments of a loss.
 
     Raises
@@ -90,9 +95,9 @@ def operands(input: ArrayLike, target: ArrayLike, weight: ArrayLike | None) -> O
         # Two arrays that need no conversion, the common case: nothing below would change them.
         dtype = input.dtype
         if dtype in _NATIVE and dtype == target.dtype and input.shape == target.shape:
-            return Operands(input, (input, target, None), input.shape, dtype, dtype)
-    x, y = as_real("input", input), as_real("target", target)
-    w = None if weight is None else as_real("weight", weight)
+            return Operands(input, (input, target, None), input.shape, dtype, dtype, place)
+    x, y = place.array("input", input), place.array("target", target)
+    w = None if weight is None else place.array("weight", weight)
     result = result_dtype((input, x), (target, y), *([] if w is None else [(weight, w)]))
     compute = np.dtype(np.float32 if result == np.float16 else result)
     shape = x.shape if x.shape == y.shape else _broadcast_shape(x.shape, y.shape)
@@ -101,32 +106,9 @@ def operands(input: ArrayLike, target: ArrayLike, weight: ArrayLike | None) -> O
             raise ValueError(
                 f"weight must broadcast to the residual's shape {shape}, got {w.shape}"
             )
-        w = np.broadcast_to(w, shape)
-    arrays = tuple(a if a.shape == shape else np.broadcast_to(a, shape) for a in (x, y))
-    return Operands(x, (arrays[0], arrays[1], w), shape, compute, result)
-
-
-def as_real(name: str, value: object) -> Array:
-    """Give ``value`` as a plain array of bools, integers or floats of at most 64 bits."""
-    if type(value) is np.ndarray:
-        array = value
-    elif isinstance(value, np.ma.MaskedArray):
-        raise TypeError(
-            f"{name} must be an array without a mask, got a masked array: fill or leave out what "
-            "it masks"
-        )
-    else:
-        try:
-            array = np.asarray(value)
-        except Exception as error:  # whatever the object's own __array__ raises
-            kind = ValueError if isinstance(error, ValueError) else TypeError
-            raise kind(f"{name} must be an array of real numbers: {error}") from error
-    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
-        got = f"the dtype {array.dtype}"
-        if array.dtype == object:
-            got += f" ({_type_name(value)})"
-        raise TypeError(f"{name} must hold real numbers of at most 64 bits, got {got}")
-    return array
+        w = np.broadcast_to(w, shape, subok=True)
+    arrays = tuple(a if a.shape == shape else np.broadcast_to(a, shape, subok=True) for a in (x, y))
+    return Operands(x, (arrays[0], arrays[1], w), shape, compute, result, place)
 
 
 def in_fortran_order(arrays: Iterable[Array | None]) -> bool:
@@ -207,7 +189,3 @@ def _overlap(a: Array, b: Array) -> bool:
         return np.shares_memory(a, b, max_work=OVERLAP_WORK)  # type: ignore[arg-type]
     except np.exceptions.TooHardError:
         return True
-
-
-def _type_name(value: object) -> str:
-    return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")

@@ -5,9 +5,11 @@ Back ends load at the first call, so that ``import fastloss`` costs no more than
 
 from types import ModuleType
 
+from fastloss.place import HOST, Place
 
-def elementwise(*arrays: object) -> ModuleType:
-    """Give the module whose ``evaluate`` runs on these arrays.
+
+def elementwise(*arrays: object) -> tuple[ModuleType, Place]:
+    """Give the module whose ``compute`` runs on these arrays, and the place they live in.
 
     Raises
     ------
@@ -15,9 +17,9 @@ def elementwise(*arrays: object) -> ModuleType:
         If an array lives where no back end is.
     """
     _require_host(arrays)
-    from fastloss.cpu import evaluate
+    from fastloss.cpu import backend
 
-    return evaluate
+    return backend, HOST
 
 
 def linear(*arrays: object) -> ModuleType:

@@ -44,6 +44,11 @@ class Formula(Protocol):
         """rho''(r), the second derivative with respect to the input."""
 
 
+def quotient(a: float, b: float) -> float:
+    """Give ``a / b``, for ``b > 0``: a GPU divides by a slow subroutine unless told how."""
+    return a / b
+
+
 class SmoothL1(NamedTuple):
     """Smooth L1: ``r**2 / (2 beta)`` where ``|r| < beta``, ``|r| - beta / 2`` elsewhere.
 
@@ -70,7 +75,7 @@ class SmoothL1(NamedTuple):
         T = type(r)
         a = abs(r)
         # r * r would overflow at r = 1e20 in float32 where beta = 1e30 keeps the result small.
-        inside = T(0.5) * r * (r / (self.beta if a < self.beta else T(1)))
+        inside = T(0.5) * r * quotient(r, self.beta if a < self.beta else T(1))
         outside = a - T(0.5) * self.beta
         outside = a if a == T(inf) else outside  # where beta is infinite too, inf - inf is NaN
         return inside if a < self.beta else outside
@@ -79,7 +84,7 @@ class SmoothL1(NamedTuple):
         """rho'(r)."""
         T = type(r)
         a = abs(r)
-        inside = r / (self.beta if a < self.beta else T(1))
+        inside = quotient(r, self.beta if a < self.beta else T(1))
         sign = T(r > T(0)) - T(r < T(0))
         outside = sign if r == r else r
         return inside if a < self.beta else outside
@@ -88,7 +93,7 @@ class SmoothL1(NamedTuple):
         """rho''(r)."""
         T = type(r)
         a = abs(r)
-        inside = T(1) / (self.beta if a < self.beta else T(1))
+        inside = quotient(T(1), self.beta if a < self.beta else T(1))
         outside = T(0) if r == r else r
         return inside if a < self.beta else outside
 

@@ -1,14 +1,11 @@
 """A loss as an object: a formula and a reduction, called on arrays."""
 
-import warnings
-from math import isnan, nan
 from typing import Any, TypeAlias
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from fastloss import dispatch
-from fastloss.arrays import Operands, caller_level, disjoint, operands
+from fastloss.arrays import disjoint, operands
 from fastloss.formulas import FORMULAS, Formula
 from fastloss.reduction import Reduction, parse
 from fastloss.typing import Array
@@ -152,20 +149,15 @@ class Loss:
         ValueError
             If shapes do not fit, or ``out`` overlaps another argument partly.
         """
-        backend = dispatch.elementwise(input, target, weight, out)
-        arrays = operands(input, target, weight)
+        backend, place = dispatch.elementwise(input, target, weight, out)
+        arrays = operands(place, input, target, weight)
         if self._reduction is Reduction.NONE:
             values = arrays.output(out, "out", arrays.shape)
-            backend.evaluate(self.formula, *arrays.arrays, arrays.compute, value=values)
-            return _given(out, values)
+            backend.compute(self.formula, arrays, value=values)
+            return arrays.given(out, values)
         slot = None if out is None else arrays.output(out, "out", ())
-        total = backend.evaluate(self.formula, *arrays.arrays, arrays.compute, total=True)
-        value = _divide(total, self._divisor(backend, arrays), arrays)
-        if slot is None:
-            return value
-        with np.errstate(over="ignore"):  # float16 overflows to infinity, as elements do
-            slot[...] = value
-        return _given(out, slot)
+        value: Value = backend.compute(self.formula, arrays, mean=self._mean, total=True, slot=slot)
+        return value if slot is None else arrays.given(out, slot)
 
     def grad(
         self,
@@ -194,17 +186,11 @@ class Loss:
         TypeError, ValueError
             As :meth:`__call__`.
         """
-        backend = dispatch.elementwise(input, target, weight, out)
-        arrays = operands(input, target, weight)
+        backend, place = dispatch.elementwise(input, target, weight, out)
+        arrays = operands(place, input, target, weight)
         gradient = arrays.output(out, "out", arrays.input.shape)
-        backend.evaluate(
-            self.formula,
-            *arrays.arrays,
-            arrays.compute,
-            scale=_inverse(self._divisor(backend, arrays)),
-            grad=backend.output(gradient, arrays.shape),
-        )
-        return _given(out, gradient)
+        backend.compute(self.formula, arrays, mean=self._mean, grad=gradient)
+        return arrays.given(out, gradient)
 
     def value_and_grad(
         self,
@@ -234,23 +220,15 @@ class Loss:
         TypeError, ValueError
             As :meth:`__call__`.
         """
-        backend = dispatch.elementwise(input, target, weight, out)
-        arrays = operands(input, target, weight)
+        backend, place = dispatch.elementwise(input, target, weight, out)
+        arrays = operands(place, input, target, weight)
         gradient = arrays.output(out, "out", arrays.input.shape)
         reduced = self._reduction is not Reduction.NONE
         values = None if reduced else arrays.empty()
-        divisor = self._divisor(backend, arrays)
-        total = backend.evaluate(
-            self.formula,
-            *arrays.arrays,
-            arrays.compute,
-            scale=_inverse(divisor),
-            value=values,
-            grad=backend.output(gradient, arrays.shape),
-            total=reduced,
+        value = backend.compute(
+            self.formula, arrays, mean=self._mean, value=values, grad=gradient, total=reduced
         )
-        value = _divide(total, divisor, arrays) if values is None else _given(None, values)
-        return value, _given(out, gradient)
+        return value if values is None else arrays.given(None, values), arrays.given(out, gradient)
 
     def grad_and_hess(
         self,
@@ -282,39 +260,17 @@ class Loss:
             out = None, None
         elif not isinstance(out, tuple | list) or len(out) != 2:
             raise TypeError("out must be a pair of NumPy arrays, for the gradient and curvature")
-        backend = dispatch.elementwise(input, target, weight, *out)
-        arrays = operands(input, target, weight)
+        backend, place = dispatch.elementwise(input, target, weight, *out)
+        arrays = operands(place, input, target, weight)
         gradient = arrays.output(out[0], "out[0]", arrays.input.shape)
         curvature = arrays.output(out[1], "out[1]", arrays.input.shape)
         disjoint((gradient, curvature), ("out[0]", "out[1]"))
-        backend.evaluate(
-            self.formula,
-            *arrays.arrays,
-            arrays.compute,
-            scale=_inverse(self._divisor(backend, arrays)),
-            grad=backend.output(gradient, arrays.shape),
-            hess=backend.output(curvature, arrays.shape),
-        )
-        return _given(out[0], gradient), _given(out[1], curvature)
+        backend.compute(self.formula, arrays, mean=self._mean, grad=gradient, hess=curvature)
+        return arrays.given(out[0], gradient), arrays.given(out[1], curvature)
 
-    def _divisor(self, backend: Any, arrays: Operands) -> float:
-        """Give what the sum of the losses is divided by."""
-        if self._reduction is not Reduction.MEAN:
-            return 1.0
-        weight = arrays.arrays[2]
-        if weight is None:
-            return float(arrays.size)
-        own = weight[tuple(slice(0, 1) if step == 0 else slice(None) for step in weight.strides)]
-        if not own.size:
-            return 0.0
-        divisor: float = backend.total_of(own, arrays.compute) * (weight.size / own.size)
-        smallest = float(np.finfo(arrays.compute).tiny)
-        if divisor and not isnan(divisor) and not smallest <= abs(divisor) <= 1 / smallest:
-            raise ValueError(
-                f"weight must have a sum whose inverse {arrays.compute} can hold, got {divisor!r}: "
-                "rescale it"
-            )
-        return divisor
+    @property
+    def _mean(self) -> bool:
+        return self._reduction is Reduction.MEAN
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle, by any protocol."""
@@ -356,25 +312,3 @@ def at_scale(loss: Loss, scale: float) -> Loss:
 
 def _is_auto(formula: Any) -> bool:
     return len(formula) == 1 and isinstance(formula[0], str) and formula[0] == AUTO
-
-
-def _inverse(divisor: float) -> float:
-    return 1.0 / divisor if divisor else nan
-
-
-def _divide(total: float, divisor: float, arrays: Operands) -> float:
-    if divisor:
-        return total / divisor
-    warnings.warn(
-        "mean of no elements" if not arrays.size else "mean with weights that sum to zero",
-        RuntimeWarning,
-        stacklevel=caller_level(),
-    )
-    return nan
-
-
-def _given(out: Array | None, result: Array) -> Array:
-    """Give the caller's own array back; without one, a scalar for a result without axes."""
-    if out is not None:
-        return out
-    return result if result.ndim else result[()]

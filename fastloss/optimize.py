@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastloss import dispatch
-from fastloss.arrays import as_real
 from fastloss.loss import Loss
 from fastloss.losses import SmoothL1Loss
+from fastloss.place import as_real
 from fastloss.reduction import Reduction
 from fastloss.typing import Array, Vector
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastloss.arrays import as_real
 from fastloss.loss import Loss
 from fastloss.losses import MSELoss, SmoothL1Loss
 from fastloss.newton import Steps
 from fastloss.optimize import LinearObjective
+from fastloss.place import as_real
 from fastloss.search import SCIPY_METHODS, Search
 from fastloss.typing import Vector
 

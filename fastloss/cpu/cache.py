@@ -27,7 +27,10 @@ from numba.core.caching import CompileResultCacheImpl
 from numba.core.compiler import CompileResult
 from numba.core.types.containers import BaseNamedTuple
 
-from fastloss.formulas import FORMULAS
+from fastloss.binding import BUILT_IN
+
+# What kernels are made from besides their own package.
+SHARED = ("formulas.py", "binding.py")
 
 CHECKSUM = hashlib.sha256
 CHECKSUM_SIZE = CHECKSUM().digest_size
@@ -38,7 +41,7 @@ def sources() -> str:
     """Digest of the code that machine code is made from: the formulas and the CPU kernels."""
     package = Path(__file__).parent
     digest = hashlib.sha256()
-    for path in (package.parent / "formulas.py", *sorted(package.glob("*.py"))):
+    for path in (*map(package.parent.joinpath, SHARED), *sorted(package.glob("*.py"))):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -107,7 +110,7 @@ class KernelCache:
 
     def _path(self, signature: Any, codegen: Any) -> Path | None:
         classes = [t.instance_class for t in signature if isinstance(t, BaseNamedTuple)]
-        if self.cache_path is None or not all(c in (*FORMULAS, *_own) for c in classes):
+        if self.cache_path is None or not all(c in BUILT_IN for c in classes):
             return None
         key = (
             sources(),
@@ -118,12 +121,3 @@ class KernelCache:
         )
         digest = hashlib.sha256(repr(key).encode()).hexdigest()[:32]
         return Path(str(self.cache_path)) / f"{self._name}-{digest}.bin"
-
-
-_own: list[type] = []
-
-
-def own(formula: type) -> type:
-    """Mark a formula of fastloss's kernels (not a public loss) as safe to keep on disk."""
-    _own.append(formula)
-    return formula

@@ -8,9 +8,9 @@ import numpy as np
 from numba.core.errors import NumbaError
 
 from fastloss.arrays import in_fortran_order
+from fastloss.binding import Itself, bind, uncompilable
 from fastloss.cpu import elementwise, sums
 from fastloss.cpu.elementwise import BLOCK
-from fastloss.cpu.formula import Itself, bind, uncompilable
 from fastloss.cpu.layout import Folded, flat, read, write
 from fastloss.cpu.threads import several
 from fastloss.formulas import Formula

@@ -1,46 +1,16 @@
-"""A formula as kernels see it: its methods compiled, its parameters in the data's precision.
+"""The methods of a formula, compiled for the CPU."""
 
-Kernels call the module functions ``value``, ``grad`` and ``hess`` below; Numba resolves them to
-the formula's own methods through its type, so that a kernel is written and cached once for all.
-"""
+from functools import cache
+from typing import Any
 
-import types as python_types
-from functools import cache, lru_cache
-from itertools import count
-from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
-
-import numpy as np
-from numba.core.dispatcher import Dispatcher
-from numba.core.errors import NumbaError
 from numba.core.types.containers import BaseNamedTuple
 from numba.extending import overload
 
-from fastloss.cpu.cache import own
+from fastloss.binding import grad, hess, scaled_grad, value
 from fastloss.cpu.jit import OPTIONS, inner
-from fastloss.formulas import FORMULAS, Formula
+from fastloss.formulas import quotient
 
-
-def value(formula: Formula, r: float) -> float:
-    """rho(r)."""
-    return formula.value(r)
-
-
-def grad(formula: Formula, r: float) -> float:
-    """rho'(r)."""
-    return formula.grad(r)
-
-
-def hess(formula: Formula, r: float) -> float:
-    """rho''(r)."""
-    return formula.hess(r)
-
-
-def scaled_grad(formula: Any, r: float, scale: float) -> Any:
-    """Give ``scale * rho'(r)``, by the formula's own method if it has one."""
-    if callable(getattr(formula, "scaled_grad", None)):
-        return formula.scaled_grad(r, scale)
-    return scale * formula.grad(r)
+__all__ = ["grad", "hess", "scaled_grad", "value"]
 
 
 @cache
@@ -77,104 +47,6 @@ def _scaled_grad(formula, r, scale):  # type: ignore[no-untyped-def] # noqa: ANN
     return lambda formula, r, scale: scale * grad(formula, r)
 
 
-@own
-class Itself(NamedTuple):
-    """The sum of an array, by the kernel that sums losses."""
-
-    def value(self, r: float) -> float:
-        """Give the residual."""
-        return r
-
-
-def bind(formula: Any, dtype: np.dtype[Any]) -> Any:
-    """Give the formula as a kernel's argument: current code, parameters of type ``dtype``."""
-    cls: Any = type(formula)
-    if cls in _BUILT_IN:
-        return _bind_built_in(cls, formula, dtype)
-    return _convert(_current(cls), formula, dtype)
-
-
-_BUILT_IN = frozenset((*FORMULAS, Itself))
-
-
-# The class is part of the key because tuples of different classes compare equal.
-@lru_cache(maxsize=256)
-def _bind_built_in(cls: Any, formula: Any, dtype: np.dtype[Any]) -> Any:
-    return _convert(cls, formula, dtype)
-
-
-def _convert(cls: Any, formula: Any, dtype: np.dtype[Any]) -> Any:
-    convert = dtype.type
-    with np.errstate(over="ignore", under="ignore"):  # what float32 cannot hold is infinite or 0
-        # Only floats: a count or a switch among the parameters keeps its type.
-        return cls._make(convert(p) if isinstance(p, float | np.floating) else p for p in formula)
-
-
-# A user's class -> (what its code was, the class compiled from that code).
-_compiled: WeakKeyDictionary[type, tuple[list[Any], type]] = WeakKeyDictionary()
-_numbers = count()
-
-
-def _current(cls: type) -> type:
-    """Give a class that stands for the formula's code as it is now.
-
-    A notebook or ``%autoreload`` may replace the code of a method, or a function or constant that
-    it uses, inside the same class. Numba compiles once for a class, so a changed formula becomes a
-    new class.
-    """
-    code = _code_of(cls)
-    known = _compiled.get(cls)
-    if known is not None:
-        if list(map(id, known[0])) == list(map(id, code)):
-            return known[1]
-        for thing in code:  # helpers that Numba has compiled keep the constants of that moment
-            if isinstance(thing, Dispatcher):
-                thing.recompile()
-    # The name must be new too: Numba names machine code after it, and LLVM links by name.
-    name = f"{cls.__name__}_{next(_numbers)}"
-    current = type(name, (cls,), {"__slots__": (), "__module__": cls.__module__})
-    _compiled[cls] = code, current
-    return current
-
-
-def _code_of(cls: type) -> list[Any]:
-    """Every object that the formula's methods are compiled from, found through their names."""
-    found: list[Any] = []
-    seen: set[int] = set()
-
-    def visit(thing: Any, names: tuple[str, ...] = ()) -> None:
-        found.append(thing)
-        thing = getattr(thing, "py_func", thing)  # of a function compiled by Numba
-        if id(thing) in seen:
-            return
-        seen.add(id(thing))
-        if isinstance(thing, python_types.ModuleType):
-            found.extend(vars(thing)[name] for name in names if name in vars(thing))
-        elif isinstance(thing, python_types.FunctionType):
-            visit_code(thing.__code__, thing)
-
-    def visit_code(code: python_types.CodeType, function: python_types.FunctionType) -> None:
-        found.append(code)
-        for cell in function.__closure__ or ():
-            visit(cell.cell_contents)
-        for name in code.co_names:
-            if name in function.__globals__:
-                visit(function.__globals__[name], code.co_names)
-        for constant in code.co_consts:
-            if isinstance(constant, python_types.CodeType):
-                visit_code(constant, function)
-
-    for name in ("value", "grad", "hess", "scaled_grad"):
-        if hasattr(cls, name):
-            visit(getattr(cls, name))
-    return found
-
-
-def uncompilable(formula: Any, error: NumbaError) -> TypeError:
-    """Turn Numba's error about a formula into one that names it."""
-    lines = (line.strip() for line in str(error).splitlines())
-    reason = next((line for line in lines if line and not line.startswith("Failed in")), "")
-    return TypeError(
-        f"the formula {formula!r} cannot be compiled; its methods must be what Numba can compile "
-        f"for one number r, and functions they call be decorated by numba.njit: {reason}"
-    )
+@overload(quotient, jit_options=OPTIONS)
+def _quotient(a, b):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    return lambda a, b: a / b

@@ -15,10 +15,10 @@ import numpy as np
 from numba import config, prange
 from numba.core.errors import NumbaError
 
+from fastloss.binding import bind, uncompilable
 from fastloss.cpu import evaluate as elementwise
 from fastloss.cpu import sums
 from fastloss.cpu.elementwise import Maybe, fill, part
-from fastloss.cpu.formula import bind, uncompilable
 from fastloss.cpu.jit import inner, kernel, parallel_kernel
 from fastloss.cpu.layout import flat
 from fastloss.cpu.threads import several

@@ -1,0 +1,87 @@
+"""The CPU as a back end: one call of a loss, from checked arrays to results."""
+
+import warnings
+from math import isnan, nan
+
+import numpy as np
+
+from fastloss.arrays import Operands, caller_level
+from fastloss.cpu.evaluate import evaluate, output, total_of
+from fastloss.formulas import Formula
+from fastloss.typing import Array
+
+
+def compute(
+    formula: Formula,
+    arrays: Operands,
+    *,
+    mean: bool = False,
+    value: Array | None = None,
+    grad: Array | None = None,
+    hess: Array | None = None,
+    total: bool = False,
+    slot: Array | None = None,
+) -> float | None:
+    """Write the outputs that are given; give the sum or mean of the losses if ``total``.
+
+    Parameters
+    ----------
+    formula : Formula
+    arrays : Operands
+    mean : bool
+        Whether the total, gradient and curvature are those of the mean.
+    value : ndarray, optional
+        Of the residual's shape, takes the (weighted) losses.
+    grad, hess : ndarray, optional
+        Of the input's shape.
+    total : bool
+    slot : ndarray, optional
+        Of shape ``()``, takes the total too.
+    """
+    divisor = _divisor(arrays) if mean else 1.0
+    summed = evaluate(
+        formula,
+        *arrays.arrays,
+        arrays.compute,
+        scale=1.0 / divisor if divisor else nan,
+        value=value,
+        grad=None if grad is None else output(grad, arrays.shape),
+        hess=None if hess is None else output(hess, arrays.shape),
+        total=total,
+    )
+    if not total:
+        return None
+    result = _divide(summed, divisor, arrays)
+    if slot is not None:
+        with np.errstate(over="ignore"):  # float16 overflows to infinity, as elements do
+            slot[...] = result
+    return result
+
+
+def _divisor(arrays: Operands) -> float:
+    """Give what the sum of the losses is divided by."""
+    weight = arrays.arrays[2]
+    if weight is None:
+        return float(arrays.size)
+    own = weight[tuple(slice(0, 1) if step == 0 else slice(None) for step in weight.strides)]
+    if not own.size:
+        return 0.0
+    divisor: float = total_of(own, arrays.compute) * (weight.size / own.size)
+    smallest = float(np.finfo(arrays.compute).tiny)
+    if divisor and not isnan(divisor) and not smallest <= abs(divisor) <= 1 / smallest:
+        raise ValueError(
+            f"weight must have a sum whose inverse {arrays.compute} can hold, got {divisor!r}: "
+            "rescale it"
+        )
+    return divisor
+
+
+def _divide(total: float, divisor: float, arrays: Operands) -> float:
+    if divisor:
+        return total / divisor
+    warnings.warn(
+        "mean of no elements" if not arrays.size else "mean with weights that sum to zero",
+        RuntimeWarning,
+        stacklevel=caller_level(),
+    )
+    return nan
