@@ -47,6 +47,16 @@ class Itself(NamedTuple):
         """Give the residual."""
         return r
 
+    def grad(self, r: float) -> float:
+        """Give 1."""
+        T = type(r)
+        return T(1)
+
+    def hess(self, r: float) -> float:
+        """Give 0."""
+        T = type(r)
+        return T(0)
+
 
 BUILT_IN: frozenset[type] = frozenset((*FORMULAS, Itself))
 

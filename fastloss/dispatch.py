@@ -3,42 +3,162 @@
 Back ends load at the first call, so that ``import fastloss`` costs no more than ``import numpy``.
 """
 
+import re
+from importlib.util import find_spec
 from types import ModuleType
+from typing import Any, NamedTuple
 
-from fastloss.place import HOST, Place
+import numpy as np
+
+from fastloss.place import HOST, Host, Place, is_foreign, library
+
+# DLPack's numbers for memory that the host reads, and that a CUDA device reads.
+_DLPACK_HOST = (1, 3)
+_DLPACK_CUDA = (2, 13)
+
+Home = str  # "cpu", "cuda:0", ...
 
 
-def elementwise(*arrays: object) -> tuple[ModuleType, Place]:
+def elementwise(
+    input: object, target: object, weight: object, device: str | None = None
+) -> tuple[ModuleType, Place]:
     """Give the module whose ``compute`` runs on these arrays, and the place they live in.
 
     Raises
     ------
     TypeError
-        If an array lives where no back end is.
+        If the arrays live in several places, or where no back end is.
+    ValueError
+        If ``device`` is no device's name.
+    ImportError
+        If a back end needs a package that is not installed.
     """
-    _require_host(arrays)
-    from fastloss.cpu import backend
+    if device is None and type(input) is type(target) is np.ndarray and _is_plain(weight):
+        from fastloss.cpu import backend
 
-    return backend, HOST
+        return backend, HOST
+    found = locate({"input": input, "target": target, "weight": weight}, device)
+    if found.home == "cpu":
+        from fastloss.cpu import backend
+
+        return backend, found.place()
+    from fastloss.cuda import backend as cuda_backend
+
+    return cuda_backend, found.place()
 
 
 def linear(*arrays: object) -> ModuleType:
-    """Give the module whose ``evaluate`` runs the linear model on these arrays.
-
-    Raises
-    ------
-    TypeError
-        If an array lives where no back end is.
-    """
-    _require_host(arrays)
+    """Give the module whose ``evaluate`` runs the linear model on these arrays."""
+    locate(dict(zip(("X", "y", "weight"), arrays, strict=True)), None)
     from fastloss.cpu import linear
 
     return linear
 
 
-def _require_host(arrays: tuple[object, ...]) -> None:
-    for array in arrays:
-        if hasattr(array, "__dask_graph__"):
-            raise TypeError("Dask collections have no back end: call compute() on them first")
-        if hasattr(array, "__cuda_array_interface__"):
-            raise TypeError("arrays on a GPU have no back end: copy them to the host first")
+class Located(NamedTuple):
+    """Where a call runs."""
+
+    home: Home
+    """Where it computes."""
+    sample: Any
+    """The first argument of the library that results are given in; None is NumPy."""
+    moves: bool
+    """Whether arguments live elsewhere and are copied."""
+
+    def place(self) -> Place:
+        """Give the place, of this library."""
+        on_device = self.sample is not None and _home("", self.sample) != "cpu"
+        if self.home == "cpu":
+            if not self.moves:
+                return Host(self.sample) if self.sample is not None else HOST
+            from fastloss.cuda.arrays import Fetched
+
+            return Fetched(None if on_device else self.sample)
+        from fastloss.cuda.arrays import Device, Visit
+        from fastloss.cuda.libraries import Numba, library_of
+
+        index = int(self.home.partition(":")[2])
+        if on_device:
+            interface = getattr(self.sample, "__cuda_array_interface__", {})
+            return Device(index, library_of(self.sample, interface.get("stream")))
+        return Visit(index, Numba(), self.sample)
+
+
+def locate(arguments: dict[str, Any], device: str | None) -> Located:
+    """Find out where arguments live and where their call runs."""
+    homes = {
+        name: _home(name, value)
+        for name, value in arguments.items()
+        if value is not None and not isinstance(value, bool | int | float | np.generic)
+    }
+    foreign = [
+        arguments[name]
+        for name, home in homes.items()
+        if home != "cpu" or is_foreign(arguments[name])
+    ]
+    distinct = list(dict.fromkeys(homes.values()))
+    if device is not None:
+        home = _parse(device, distinct)
+        on_device = [v for v in foreign if _home("", v) != "cpu"]
+        sample = next(iter(on_device or foreign), None)
+        moves = any(other != home for other in distinct) or (home != "cpu" and not distinct)
+    else:
+        if len(distinct) > 1:
+            names = [next(n for n, h in homes.items() if h == home) for home in distinct[:2]]
+            raise TypeError(
+                f"{names[0]} lives on {distinct[0]} and {names[1]} on {distinct[1]}: copy one of "
+                "them, or say device='cpu' or device='cuda'"
+            )
+        home = distinct[0] if distinct else "cpu"
+        sample, moves = next(iter(foreign), None), False
+    if home != "cpu":
+        _require_cuda(next((n for n, h in homes.items() if h == home), "device"), home)
+    return Located(home, sample, moves)
+
+
+def _home(name: str, value: Any) -> Home:
+    """Say where an array lives; what is no array will become one on the host."""
+    if isinstance(value, np.ndarray):
+        return "cpu"
+    if hasattr(value, "__dask_graph__"):
+        raise TypeError("Dask collections have no back end: call compute() on them first")
+    if library(value) == "torch" and getattr(value, "requires_grad", False):
+        raise TypeError(
+            f"{name} requires grad, which is not recorded here: pass {name}.detach(), or use the "
+            "losses of fastloss.torch"
+        )
+    if hasattr(value, "__dlpack_device__"):
+        kind, index = value.__dlpack_device__()
+        if kind in _DLPACK_CUDA:
+            return f"cuda:{index}"
+        if kind in _DLPACK_HOST:
+            return "cpu"
+        raise TypeError(
+            f"{name} must live on the CPU or a CUDA device, got an array on DLPack's device type "
+            f"{int(kind)}"
+        )
+    if hasattr(value, "__cuda_array_interface__"):
+        memory: Any = getattr(value, "gpu_data", None)  # of Numba's arrays
+        return f"cuda:{memory.context.device.id if hasattr(memory, 'context') else 0}"
+    return "cpu"
+
+
+def _parse(device: object, homes: list[Home]) -> Home:
+    match = re.fullmatch(r"cpu|cuda(:\d+)?", device) if isinstance(device, str) else None
+    if match is None:
+        raise ValueError(f"device must be None, 'cpu', 'cuda' or 'cuda:N', got {device!r}")
+    if match[0] != "cuda":
+        return match[0]
+    return next((home for home in homes if home != "cpu"), "cuda:0")
+
+
+def _require_cuda(name: str, home: Home) -> None:
+    if find_spec("numba_cuda") is None:
+        raise ImportError(
+            f'{name} is on {home}, which needs numba-cuda: pip install "fastloss[cuda13]" '
+            '("fastloss[cuda12]" for a driver of CUDA 12)'
+        )
+
+
+def _is_plain(weight: object) -> bool:
+    return weight is None or type(weight) is np.ndarray

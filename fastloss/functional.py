@@ -18,6 +18,7 @@ def smooth_l1_loss(
     beta: float = 1.0,
     weight: ArrayLike | None = None,
     out: Array | None = None,
+    device: str | None = None,
 ) -> Value:
     """Smooth L1 loss, see :class:`fastloss.SmoothL1Loss`.
 
@@ -33,6 +34,8 @@ def smooth_l1_loss(
         Broadcasts to the residual's shape.
     out : ndarray, optional
         Takes the result and is returned.
+    device : {None, 'cpu', 'cuda', 'cuda:N'}
+        Where to compute, see :class:`fastloss.Loss`.
 
     Returns
     -------
@@ -49,7 +52,9 @@ def smooth_l1_loss(
     >>> round(fl.smooth_l1_loss([1.4, 2.1, 2.9], [1.5, 2.0, 3.0]), 12)
     0.005
     """
-    return _loss(SmoothL1Loss, reduction=reduction, beta=beta)(input, target, weight, out)
+    return _loss(SmoothL1Loss, reduction=reduction, beta=beta)(
+        input, target, weight, out, device=device
+    )
 
 
 def huber_loss(
@@ -60,12 +65,13 @@ def huber_loss(
     delta: float = 1.0,
     weight: ArrayLike | None = None,
     out: Array | None = None,
+    device: str | None = None,
 ) -> Value:
     """Huber loss, see :class:`fastloss.HuberLoss`.
 
     Parameters
     ----------
-    input, target, reduction, weight, out
+    input, target, reduction, weight, out, device
         As :func:`smooth_l1_loss`.
     delta : float
         The threshold, above 0.
@@ -85,7 +91,9 @@ def huber_loss(
     >>> fl.huber_loss([3.0, 0.5], [0.0, 0.0], reduction="sum", delta=2.0)
     4.125
     """
-    return _loss(HuberLoss, reduction=reduction, delta=delta)(input, target, weight, out)
+    return _loss(HuberLoss, reduction=reduction, delta=delta)(
+        input, target, weight, out, device=device
+    )
 
 
 def l1_loss(
@@ -95,12 +103,13 @@ def l1_loss(
     reduction: str = "mean",
     weight: ArrayLike | None = None,
     out: Array | None = None,
+    device: str | None = None,
 ) -> Value:
     """Absolute error, see :class:`fastloss.L1Loss`.
 
     Parameters
     ----------
-    input, target, reduction, weight, out
+    input, target, reduction, weight, out, device
         As :func:`smooth_l1_loss`.
 
     Returns
@@ -118,7 +127,7 @@ def l1_loss(
     >>> fl.l1_loss([3.0, -1.0], [0.0, 0.0], weight=[1.0, 3.0])
     1.5
     """
-    return _loss(L1Loss, reduction=reduction)(input, target, weight, out)
+    return _loss(L1Loss, reduction=reduction)(input, target, weight, out, device=device)
 
 
 def mse_loss(
@@ -128,12 +137,13 @@ def mse_loss(
     reduction: str = "mean",
     weight: ArrayLike | None = None,
     out: Array | None = None,
+    device: str | None = None,
 ) -> Value:
     """Squared error, see :class:`fastloss.MSELoss`.
 
     Parameters
     ----------
-    input, target, reduction, weight, out
+    input, target, reduction, weight, out, device
         As :func:`smooth_l1_loss`.
 
     Returns
@@ -151,7 +161,7 @@ def mse_loss(
     >>> fl.mse_loss([3.0, -1.0], [0.0, 0.0], reduction="none")
     array([9., 1.])
     """
-    return _loss(MSELoss, reduction=reduction)(input, target, weight, out)
+    return _loss(MSELoss, reduction=reduction)(input, target, weight, out, device=device)
 
 
 def _loss(cls: Any, **arguments: Any) -> Loss:

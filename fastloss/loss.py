@@ -47,6 +47,12 @@ class Loss:
         float16 in float32, integers in float64.
     weight : array_like, optional
         Broadcasts to the residual's shape.
+    device : {None, 'cpu', 'cuda', 'cuda:N'}
+        Where to compute; by default where the arrays live. Arrays that live elsewhere are copied.
+
+    Results are given as arrays of the library that the arguments come from: NumPy, PyTorch (see
+    :mod:`fastloss.torch` for gradients that PyTorch records), CuPy, JAX, Numba, pandas. Of several
+    libraries other than NumPy, the first argument's counts.
 
     Sums accumulate in float64 and have the same bits for any number of threads.
 
@@ -128,12 +134,14 @@ class Loss:
         target: ArrayLike,
         weight: ArrayLike | None = None,
         out: Array | None = None,
+        *,
+        device: str | None = None,
     ) -> Value:
         """Give the loss: a float, or an array of the residual's shape if nothing is reduced.
 
         Parameters
         ----------
-        input, target, weight
+        input, target, weight, device
             See the class.
         out : ndarray, optional
             Takes the result and is returned; of the residual's shape, or ``()`` if reduced.
@@ -149,7 +157,7 @@ class Loss:
         ValueError
             If shapes do not fit, or ``out`` overlaps another argument partly.
         """
-        backend, place = dispatch.elementwise(input, target, weight, out)
+        backend, place = dispatch.elementwise(input, target, weight, device)
         arrays = operands(place, input, target, weight)
         if self._reduction is Reduction.NONE:
             values = arrays.output(out, "out", arrays.shape)
@@ -165,12 +173,14 @@ class Loss:
         target: ArrayLike,
         weight: ArrayLike | None = None,
         out: Array | None = None,
+        *,
+        device: str | None = None,
     ) -> Array:
         """Give the gradient of the (reduced) loss with respect to the input.
 
         Parameters
         ----------
-        input, target, weight
+        input, target, weight, device
             See the class.
         out : ndarray, optional
             Takes the gradient and is returned; it may be the input itself.
@@ -186,7 +196,7 @@ class Loss:
         TypeError, ValueError
             As :meth:`__call__`.
         """
-        backend, place = dispatch.elementwise(input, target, weight, out)
+        backend, place = dispatch.elementwise(input, target, weight, device)
         arrays = operands(place, input, target, weight)
         gradient = arrays.output(out, "out", arrays.input.shape)
         backend.compute(self.formula, arrays, mean=self._mean, grad=gradient)
@@ -198,12 +208,14 @@ class Loss:
         target: ArrayLike,
         weight: ArrayLike | None = None,
         out: Array | None = None,
+        *,
+        device: str | None = None,
     ) -> tuple[Value, Array]:
         """Give the loss and its gradient, in one pass over memory.
 
         Parameters
         ----------
-        input, target, weight
+        input, target, weight, device
             See the class.
         out : ndarray, optional
             Takes the gradient; it may be the input itself.
@@ -220,7 +232,7 @@ class Loss:
         TypeError, ValueError
             As :meth:`__call__`.
         """
-        backend, place = dispatch.elementwise(input, target, weight, out)
+        backend, place = dispatch.elementwise(input, target, weight, device)
         arrays = operands(place, input, target, weight)
         gradient = arrays.output(out, "out", arrays.input.shape)
         reduced = self._reduction is not Reduction.NONE
@@ -236,12 +248,14 @@ class Loss:
         target: ArrayLike,
         weight: ArrayLike | None = None,
         out: tuple[Array | None, Array | None] | None = None,
+        *,
+        device: str | None = None,
     ) -> tuple[Array, Array]:
         """Give the gradient and the diagonal of the Hessian with respect to the input.
 
         Parameters
         ----------
-        input, target, weight
+        input, target, weight, device
             See the class.
         out : pair of ndarrays, optional
             Take the two results; they must not share memory.
@@ -260,7 +274,7 @@ class Loss:
             out = None, None
         elif not isinstance(out, tuple | list) or len(out) != 2:
             raise TypeError("out must be a pair of NumPy arrays, for the gradient and curvature")
-        backend, place = dispatch.elementwise(input, target, weight, *out)
+        backend, place = dispatch.elementwise(input, target, weight, device)
         arrays = operands(place, input, target, weight)
         gradient = arrays.output(out[0], "out[0]", arrays.input.shape)
         curvature = arrays.output(out[1], "out[1]", arrays.input.shape)

@@ -1,6 +1,7 @@
 """Where arrays live: how arguments are seen as NumPy sees arrays, and what results are given as."""
 
-from typing import Any, Protocol, cast
+import sys
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -24,25 +25,36 @@ class Place(Protocol):
 
 
 class Host:
-    """The memory of this process; results are NumPy arrays."""
+    """The memory of this process; results are of the kind of ``like``, NumPy arrays without it."""
+
+    def __init__(self, like: Any = None) -> None:
+        self.like = like
+
+    def __str__(self) -> str:
+        """Name it as torch does."""
+        return "cpu"
 
     def array(self, name: str, value: object) -> Array:
         """Give an argument as an array of real numbers, see :func:`as_real`."""
         return as_real(name, value)
 
     def buffer(self, name: str, out: object) -> Array:
-        """Give the array that a caller wants a result in."""
-        if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
+        """Give the array that a caller wants a result in, or a view of another library's."""
+        known = isinstance(out, np.ndarray) or is_foreign(out)
+        if not known or isinstance(out, np.ma.MaskedArray):
             raise TypeError(f"{name} must be a NumPy array or None, got {type_name(out)}")
-        return np.asarray(out)
+        return as_real(name, out)
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any], order: Any) -> Array:
         """Give a new array."""
         return np.empty(shape, dtype, order)
 
     def give(self, result: Array) -> Array:
-        """Give a result; one without axes as a scalar."""
-        return result if result.ndim else cast(Array, result[()])
+        """Give a result; in NumPy, one without axes as a scalar."""
+        if self.like is not None:
+            given: Array = like(self.like, result)
+            return given
+        return result if result.ndim else result[()]
 
 
 HOST = Host()
@@ -63,14 +75,47 @@ def as_real(name: str, value: object) -> Array:
         except Exception as error:  # whatever the object's own __array__ raises
             kind = ValueError if isinstance(error, ValueError) else TypeError
             raise kind(f"{name} must be an array of real numbers: {error}") from error
+    require_real(name, array, value)
+    return array
+
+
+def require_real(name: str, array: Array, value: object) -> None:
+    """Raise TypeError unless an array, made from ``value``, has a dtype of real numbers."""
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         got = f"the dtype {array.dtype}"
         if array.dtype == object:
             got += f" ({type_name(value)})"
         raise TypeError(f"{name} must hold real numbers of at most 64 bits, got {got}")
-    return array
 
 
 def type_name(value: object) -> str:
     """Name an object's type as in an error message."""
     return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+
+
+def library(value: object) -> str:
+    """Name the library that an object's class comes from."""
+    return type(value).__module__.partition(".")[0]
+
+
+def is_foreign(value: object) -> bool:
+    """Whether an object is another library's array, of which results are made too."""
+    if isinstance(value, np.ndarray | np.generic):
+        return False
+    return library(value) in ("torch", "pandas") or hasattr(value, "__array_namespace__")
+
+
+def like(value: Any, result: Array) -> Any:
+    """Give a NumPy result as the kind of another library's array."""
+    name = library(value)
+    if name == "torch":
+        return sys.modules["torch"].from_numpy(result)
+    if name == "pandas":
+        same = value.shape == result.shape
+        return type(value)(result, **_axes(value)) if same else result
+    return value.__array_namespace__().asarray(result)
+
+
+def _axes(value: Any) -> dict[str, Any]:
+    names = ("index", "name") if value.ndim == 1 else ("index", "columns")
+    return {name: getattr(value, name) for name in names}

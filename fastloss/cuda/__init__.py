@@ -1,0 +1,1 @@
+"""The CUDA back end, and the only package that imports ``numba.cuda``."""

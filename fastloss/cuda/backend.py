@@ -1,0 +1,235 @@
+"""A GPU as a back end: one call of a loss, from checked arrays to launched kernels.
+
+Nothing here waits for the GPU but a total that is given as a Python number.
+"""
+
+import warnings
+from collections.abc import Sequence
+from math import nan, prod
+from typing import Any
+
+import numpy as np
+from numba.core.errors import NumbaError
+
+from fastloss.arrays import Operands, caller_level
+from fastloss.binding import Itself, bind, uncompilable
+from fastloss.cuda import elementwise, launch
+from fastloss.cuda.arrays import Device
+from fastloss.cuda.jit import THREADS
+from fastloss.cuda.layout import PIECE, axes, first_element, pieces
+from fastloss.formulas import Formula
+from fastloss.typing import Array
+
+ABSENT = ()
+VECTOR_BYTES = 16
+# Elements that a thread takes of a sum, so that few partial sums are left: a number of tiles in
+# the vector kernel, of elements in the other.
+TILES_OF_A_SUM = 8
+EACH_OF_A_SUM = 32
+EACH = 4
+FLOAT64 = np.dtype(np.float64)
+
+
+def compute(
+    formula: Formula,
+    arrays: Operands,
+    *,
+    mean: bool = False,
+    value: Array | None = None,
+    grad: Array | None = None,
+    hess: Array | None = None,
+    total: bool = False,
+    slot: Array | None = None,
+) -> float | None:
+    """Write the outputs that are given; give the sum or mean of the losses if ``total``.
+
+    The parameters are those of the CPU's ``compute``. With a ``slot``, the total is written there
+    and None is given, so that nobody has to wait for it.
+    """
+    place = arrays.place
+    assert isinstance(place, Device)
+    with launch.active(place.index):
+        call = _Call(formula, arrays, place)
+        try:
+            return call.run(mean, value, (grad, hess), total, slot)
+        except NumbaError as error:
+            raise uncompilable(formula, error) from error
+
+
+class _Call:
+    """One call: what its launches have in common."""
+
+    def __init__(self, formula: Formula, arrays: Operands, place: Device) -> None:
+        self.formula = bind(formula, arrays.compute)
+        self.arrays = arrays
+        self.place = place
+        self.stream = launch.stream_at(place.library.stream(place.index))
+        self.number = arrays.compute.type
+        self.scale: Any = self.number(1)
+        self.inverse: Any = ABSENT
+
+    def run(
+        self,
+        mean: bool,
+        value: Array | None,
+        outs: tuple[Array | None, Array | None],
+        total: bool,
+        slot: Array | None,
+    ) -> float | None:
+        size = self.arrays.size
+        # The divisor, and the total over it: fetched together.
+        results = self.place.empty((2,), FLOAT64, "C") if total or mean else None
+        divisor: Any = 1.0
+        if mean and (self.arrays.arrays[2] is None or not size):
+            divisor = float(size)
+            self.scale = self.number(1.0 / size if size else nan)
+        elif mean:
+            assert results is not None
+            divisor = self._sum_weights(results[:1])
+        folds = any(out is not None and out.size != size for out in outs)
+        elements = (value, None, None) if folds else (value, *outs)
+        if total or any(out is not None for out in elements):
+            partials = self._elements(self.formula, self.arrays.arrays, elements, total)
+            if total:
+                assert results is not None
+                self._finish(partials, divisor, results[1:] if slot is None else slot, ABSENT)
+        if folds:
+            self._fold(outs)
+        if not total or slot is not None:
+            return None
+        assert results is not None
+        return self._fetch(results, divisor, mean)
+
+    def _sum_weights(self, result: Array) -> Any:
+        weight = self.arrays.arrays[2]
+        partials = self._elements(
+            bind(Itself(), self.arrays.compute), (weight, None, None), (None, None, None), True
+        )
+        inverse = self.place.empty((1,), self.arrays.compute, "C")
+        self._finish(partials, 1.0, result, inverse)
+        self.inverse = launch.argument(inverse)
+        return launch.argument(result)
+
+    def _elements(
+        self,
+        formula: Any,
+        inputs: Sequence[Array | None],
+        outs: Sequence[Array | None],
+        total: bool,
+    ) -> Array | None:
+        """Launch the kernels that take each element once; give the pairs that they leave."""
+        if not self.arrays.size:
+            return None
+        launches = list(self._launches([*inputs, *outs], total))
+        blocks = [count for count, *_ in launches]
+        partials = self.place.empty((2 * sum(blocks),), FLOAT64, "C") if total else None
+        low = 0
+        for count, kernel, parts, rest in launches:
+            pairs = None if partials is None else partials[2 * low : 2 * (low + count)]
+            x, y, w, *written = map(_argument, (*parts, pairs))
+            launch.run(
+                kernel, count, self.stream, formula, x, y, w, self.scale, self.inverse, *written,
+                *rest,
+            )  # fmt: skip
+            low += count
+        return partials
+
+    def _launches(self, arrays: list[Array | None], total: bool) -> Any:
+        """Choose kernels: the number of blocks, the kernel, its arrays and its last arguments."""
+        found = axes(arrays)
+        size = self.arrays.size
+        lanes = self._lanes(arrays)
+        if not found.shape and lanes:
+            tiles = TILES_OF_A_SUM if total else 1
+            count = _ceil(size, THREADS * elementwise.UNROLL * lanes * tiles)
+            yield count, elementwise.vectors, arrays, (size, tiles)
+            return
+        each = EACH_OF_A_SUM if total else EACH
+        for part in pieces(arrays, PIECE) if found.shape else [arrays]:
+            here = axes(part)
+            elements = next(a.size for a in part if a is not None)
+            count = _ceil(elements, THREADS * each)
+            yield count, elementwise.scalars, part, (elements, *here, each)
+
+    def _lanes(self, arrays: Sequence[Array | None]) -> int:
+        """Count the elements in 16 bytes if all arrays can be moved so, or give 0."""
+        present = [a for a in arrays if a is not None]
+        dtype = present[0].dtype
+        native = dtype == np.float16 if self.number is np.float32 else False
+        if not (dtype == self.arrays.compute or native):
+            return 0
+        for array in present:
+            address = array.__array_interface__["data"][0]
+            if array.dtype != dtype or address % VECTOR_BYTES:
+                return 0
+        return int(VECTOR_BYTES // dtype.itemsize)
+
+    def _finish(self, partials: Array | None, divisor: Any, result: Array, inverse: Any) -> None:
+        target = launch.argument(result)
+        launch.run(
+            elementwise.finish,
+            1,
+            self.stream,
+            target if partials is None else launch.argument(partials),
+            0 if partials is None else partials.size // 2,
+            divisor,
+            target,
+            ABSENT if isinstance(inverse, tuple) else launch.argument(inverse),
+        )
+
+    def _fold(self, outs: Sequence[Array | None]) -> None:
+        """Sum gradient and curvature over the axes along which the input is broadcast."""
+        x, y, w = self.arrays.arrays
+        shape, own = self.arrays.shape, self.arrays.input.shape
+        full = (1,) * (len(shape) - len(own)) + own
+        along = [k for k, n in enumerate(shape) if full[k] != n]
+        kept = [k for k, n in enumerate(shape) if full[k] == n and n > 1]
+        count = prod(shape[k] for k in along)
+        blocks = prod(own)
+        if not blocks:
+            return
+        # One axis at least, as kernels take no strides without.
+        there = tuple(shape[k] for k in kept) or (1,)
+        folded = tuple(shape[k] for k in along)
+        seen = [None if out is None else out.reshape(full) for out in outs]
+        launch.run(
+            elementwise.folded,
+            blocks,
+            self.stream,
+            self.formula,
+            *map(_argument, (x, y, w)),
+            self.scale,
+            self.inverse,
+            *map(_argument, outs),
+            there,
+            tuple(_strides(a, kept, True) for a in (x, y, w, *seen)),
+            count,
+            folded,
+            tuple(_strides(a, along, False) for a in (x, y, w)),
+        )
+
+    def _fetch(self, results: Array, divisor: Any, mean: bool) -> float:
+        found = launch.fetch(results, self.stream)
+        weights = divisor if isinstance(divisor, float) else float(found[0])
+        if mean and not weights:
+            warnings.warn(
+                "mean with weights that sum to zero" if self.arrays.size else "mean of no elements",
+                RuntimeWarning,
+                stacklevel=caller_level(),
+            )
+        return float(found[1])
+
+
+def _argument(array: Array | None) -> Any:
+    return ABSENT if array is None else launch.argument(array)
+
+
+def _strides(array: Array | None, kept: Sequence[int], first: bool) -> tuple[int, ...]:
+    if array is None:
+        return ()
+    steps = tuple(array.strides[k] // array.itemsize for k in kept)
+    return (first_element(array), *(steps or (0,))) if first else steps
+
+
+def _ceil(a: int, b: int) -> int:
+    return -(-a // b)

@@ -1,0 +1,24 @@
+"""How kernels are compiled for the GPU: the one place that chooses numba-cuda's options."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from numba import cuda
+from numba.cuda.core import config
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+# Under NUMBA_ENABLE_CUDASIM=1 a kernel runs in Python, a thread at a time.
+SIMULATED = bool(config.ENABLE_CUDASIM)
+# Threads to a block. The simulator takes a tenth of a millisecond for each.
+THREADS = 8 if SIMULATED else 256
+
+
+def kernel(function: Function) -> Any:
+    """Compile a function that the host launches, at its first launch for each signature."""
+    return cuda.jit(function)
+
+
+def device(function: Function) -> Function:
+    """Compile a function that only kernels call."""
+    return cast(Function, cuda.jit(device=True)(function))
