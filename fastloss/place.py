@@ -40,8 +40,9 @@ class Host:
 
     def buffer(self, name: str, out: object) -> Array:
         """Give the array that a caller wants a result in, or a view of another library's."""
-        known = isinstance(out, np.ndarray) or is_foreign(out)
-        if not known or isinstance(out, np.ma.MaskedArray):
+        if isinstance(out, np.ndarray) and not isinstance(out, np.ma.MaskedArray):
+            return np.asarray(out)
+        if not is_foreign(out):
             raise TypeError(f"{name} must be a NumPy array or None, got {type_name(out)}")
         return as_real(name, out)
 

@@ -478,14 +478,20 @@ def test_arrays_of_other_libraries_are_named_not_computed():
     class OnDevice:
         __cuda_array_interface__ = {"shape": (3,)}
 
+    class OnMetal:
+        def __dlpack_device__(self):
+            return 8, 0
+
     class Lazy:
         def __dask_graph__(self):
             raise AssertionError("computed")
 
         __array__ = __dask_graph__
 
-    with pytest.raises(TypeError, match="GPU"):
+    with pytest.raises(TypeError, match="input lives on cuda:0 and target on cpu"):
         fl.SmoothL1Loss()(OnDevice(), np.ones(3))
+    with pytest.raises(TypeError, match="input must live on the CPU or a CUDA device"):
+        fl.SmoothL1Loss()(OnMetal(), np.ones(3))
     with pytest.raises(TypeError, match="Dask"):
         fl.SmoothL1Loss()(np.ones(3), Lazy())
 

@@ -36,7 +36,9 @@ def argument(array: Array) -> Any:
     count = size // array.dtype.itemsize
     if SIMULATED:
         memory: Any = (ctypes.c_char * size).from_address(low)
-        return FakeCUDAArray(np.frombuffer(memory, array.dtype, count))
+        fake = FakeCUDAArray(np.frombuffer(memory, array.dtype, count))
+        fake.owner = array
+        return fake
     interface = {
         "shape": (count,),
         "strides": None,
