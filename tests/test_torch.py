@@ -96,8 +96,22 @@ def test_differs_from_torch_where_that_overflows_or_loses_nan(torch):
     assert math.isnan(fl.L1Loss().grad([math.nan], [0.0])[0])
 
 
-def test_host_tensors_are_taken_as_arrays(torch):
+def test_host_tensors_are_taken_without_a_copy_and_given_back_as_tensors(torch):
     x, y = torch.tensor([3.0, 0.5]), torch.zeros(2)
     assert fl.SmoothL1Loss()(x, y) == 1.3125
-    with pytest.raises(TypeError, match="input must be an array.*requires grad"):
-        fl.SmoothL1Loss()(x.requires_grad_(), y)
+    elements = fl.SmoothL1Loss(reduction="none")(x, y)
+    assert torch.equal(elements, torch.nn.functional.smooth_l1_loss(x, y, reduction="none"))
+    value, gradient = fl.SmoothL1Loss().value_and_grad(x, y.numpy())
+    assert value == 1.3125
+    assert torch.equal(gradient, torch.tensor([0.5, 0.25]))
+    out = torch.empty(2)
+    assert fl.SmoothL1Loss().grad(x, y, out=out) is out
+    assert torch.equal(out, gradient)
+    zero_dim = fl.SmoothL1Loss(reduction="none")(x[0], y[0])
+    assert torch.equal(zero_dim, torch.tensor(2.5))
+
+
+def test_tensors_that_record_gradients_are_refused_with_the_way_out(torch):
+    x = torch.tensor([3.0, 0.5], requires_grad=True)
+    with pytest.raises(TypeError, match="input requires grad.*detach.*fastloss.torch"):
+        fl.SmoothL1Loss()(x, torch.zeros(2))
