@@ -35,18 +35,19 @@ def minimum(objective: LinearObjective, start: Vector, frame: Frame) -> Vector |
     """
     from scipy.optimize import linprog
 
-    n, p = objective.X.shape
+    n, p = objective.shape
     if objective.l2 or not objective.size or n * objective.size > ELEMENTS:
         return None
+    X, weight = objective.model.on_host()
     equations = np.empty((objective.size, n))
-    equations[:p] = objective.X.T
+    equations[:p] = X.T
     equations[p:] = 1.0
     equations -= frame.means[:, None]
     size = np.abs(equations).max(axis=1, keepdims=True)
     size[size == 0] = 1.0
-    target = -objective.residuals(start)
+    target = -objective.model.to_host(objective.residuals(start))
     unit = float(np.abs(target).mean()) or 1.0
-    weight = np.ones(n) if objective.weight is None else np.asarray(objective.weight, np.float64)
+    weight = np.ones(n) if weight is None else np.asarray(weight, np.float64)
     bound = weight / weight.max()
     result = linprog(
         -target / unit,

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastloss.model import Model
 from fastloss.place import HOST, Host, Place, is_foreign, library
 
 # DLPack's numbers for memory that the host reads, and that a CUDA device reads.
@@ -47,12 +48,22 @@ def elementwise(
     return cuda_backend, found.place()
 
 
-def linear(*arrays: object) -> ModuleType:
-    """Give the module whose ``evaluate`` runs the linear model on these arrays."""
-    locate(dict(zip(("X", "y", "weight"), arrays, strict=True)), None)
-    from fastloss.cpu import linear
+def linear(X: Any, y: Any, weight: Any, device: str | None = None) -> Model:
+    """Give the data of a linear model, checked, where it lives.
 
-    return linear
+    Raises
+    ------
+    TypeError, ValueError, ImportError
+        As :func:`elementwise`, or if the data does not fit together.
+    """
+    found = locate({"X": X, "y": y, "weight": weight}, device)
+    if found.home == "cpu":
+        from fastloss.cpu.model import HostModel
+
+        return HostModel(found.place(), X, y, weight)
+    from fastloss.matrix import ArrayModel
+
+    return ArrayModel(found.place(), X, y, weight)
 
 
 class Located(NamedTuple):

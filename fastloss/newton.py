@@ -73,7 +73,7 @@ class Frame(NamedTuple):
     def of(cls, squares: LinearObjective) -> "Frame":
         """Measure the columns of an objective of squared errors."""
         means = np.zeros(squares.size)
-        p = squares.X.shape[1]
+        p = squares.shape[1]
         if squares.fit_intercept:
             # A Hessian's last column holds the columns' weighted sums: one pass, no copy of X.
             last = np.zeros(squares.size)
@@ -131,14 +131,13 @@ def solve(matrix: Array, vector: Vector) -> Vector:
     return cast(Vector, lstsq(scaled, vector / size, cond=SINGULAR)[0] / size)
 
 
-def majorising(residual: Array, grad: Array, hess: Array) -> Array:
+def majorising(residual: Any, grad: Any, hess: Any, where: Any) -> Any:
     """Take ``grad(r) / r``, and its limit at 0."""
     zero = residual == 0
-    ratio: Array = np.divide(grad, residual, out=hess.copy(), where=~zero)
-    return ratio
+    return where(zero, hess, grad / where(zero, 1.0, residual))
 
 
-def own(residual: Array, grad: Array, hess: Array) -> Array:
+def own(residual: Any, grad: Any, hess: Any, where: Any) -> Any:
     """Take the loss's second derivative."""
     return hess
 

@@ -8,12 +8,10 @@ from numpy.typing import ArrayLike
 from fastloss import dispatch
 from fastloss.loss import Loss
 from fastloss.losses import SmoothL1Loss
+from fastloss.model import Curvature
 from fastloss.place import as_real
 from fastloss.reduction import Reduction
 from fastloss.typing import Array, Vector
-
-# Bytes of rows that are multiplied out at once, so that no copy of X is made.
-HESSIAN_BYTES = 1 << 23
 
 
 class LinearObjective:
@@ -37,6 +35,8 @@ class LinearObjective:
         Strength of the penalty, at least 0.
     fit_intercept : bool
         Whether ``w`` has an intercept as its last entry.
+    device : {None, 'cpu', 'cuda', 'cuda:N'}
+        Where to compute; by default where X, y and the weights live.
 
     Raises
     ------
@@ -73,39 +73,37 @@ class LinearObjective:
         weight: ArrayLike | None = None,
         l2: float = 0.0,
         fit_intercept: bool = False,
+        device: str | None = None,
     ) -> None:
         loss = SmoothL1Loss() if loss is None else loss
         _check_loss(loss)
         if not isinstance(fit_intercept, bool | np.bool_):
             raise TypeError(f"fit_intercept must be a bool, got {fit_intercept!r}")
-        dispatch.linear(X, y, weight)  # refuses arrays that live elsewhere
-        design = as_real("X", X)
-        if design.ndim != 2:
-            raise ValueError(f"X must have two dimensions, got the shape {design.shape}")
-        if not design.shape[0]:
-            raise ValueError(f"X must have at least one row, got the shape {design.shape}")
-        n = design.shape[0]
+        self.model = dispatch.linear(X, y, weight, device)
         self.l2 = _penalty(l2)
         self.fit_intercept = bool(fit_intercept)
-        self.y = _vector("y", y, n)
-        self.weight = None if weight is None else _weights(weight, n)
-        self.X = design
-        self._attach()
-        self._count = float(n) if self.weight is None else self._backend.total_of(self.weight)
+        self._count = self.model.count()
         self._set_loss(loss)
 
-    def _attach(self) -> None:
-        self._backend = dispatch.linear(self.X, self.y, self.weight)
-        self._design = self._backend.Design.of(self.X)
+    @property
+    def X(self) -> Any:  # noqa: N802
+        """The matrix, where and as it was given."""
+        return self.model.X
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out what is made from the rest."""
-        return {k: v for k, v in vars(self).items() if k not in ("_backend", "_design")}
+    @property
+    def y(self) -> Any:
+        """What is to be predicted."""
+        return self.model.y
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Make it again."""
-        vars(self).update(state)
-        self._attach()
+    @property
+    def weight(self) -> Any:
+        """The weights, or None."""
+        return self.model.weight
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape of X."""
+        return self.model.shape
 
     def _set_loss(self, loss: Loss) -> None:
         _check_loss(loss)
@@ -122,7 +120,7 @@ class LinearObjective:
     @property
     def size(self) -> int:
         """The length of ``w``."""
-        return int(self.X.shape[1]) + self.fit_intercept
+        return self.shape[1] + self.fit_intercept
 
     def __call__(self, w: ArrayLike) -> tuple[float, Vector]:
         """Give value and gradient at ``w``, for ``minimize(obj, w0, jac=True)``.
@@ -196,17 +194,18 @@ class LinearObjective:
         TypeError, ValueError
             As calling the objective.
         """
-        return self.gram(w, lambda residual, grad, hess: hess)
+        return self.gram(w, lambda residual, grad, hess, where: hess)
 
-    def gram(self, w: ArrayLike, curvature: Any, means: Vector | None = None) -> Array:
+    def gram(self, w: ArrayLike, curvature: Curvature, means: Vector | None = None) -> Array:
         """Give ``X.T @ D @ X`` plus the penalty, for another curvature than the loss's own.
 
         Parameters
         ----------
         w : array_like of real numbers, shape (p,) or (p + 1,)
         curvature : callable
-            ``curvature(residual, grad, hess)`` gives the diagonal of D from the residuals of some
-            rows and the loss's derivatives there, without weights.
+            ``curvature(residual, grad, hess, where)`` gives the diagonal of D from the residuals of
+            some rows and the loss's derivatives there, without weights; ``where`` is that of the
+            arrays' library.
         means : ndarray of float64, optional
             Subtracted from X's columns where they are multiplied out.
 
@@ -214,34 +213,13 @@ class LinearObjective:
         -------
         ndarray of float64, shape (p, p) or (p + 1, p + 1)
         """
-        w = self._coefficients("w", w)
-        n, p = self.X.shape
-        elementwise = Loss(self.loss.formula, "none")
-        total = np.zeros((self.size, self.size))
-        rows = max(1, HESSIAN_BYTES // (8 * max(p, 1)))
-        for low in range(0, n, rows):
-            block = np.asarray(self.X[low : low + rows], np.float64)
-            target = self.y[low : low + rows]
-            predictions = block @ w[:p]
-            if self.fit_intercept:
-                predictions += w[p]
-            grad, hess = elementwise.grad_and_hess(predictions, target)
-            diagonal = np.asarray(curvature(predictions - target, grad, hess), np.float64)
-            if self.weight is not None:
-                diagonal = diagonal * self.weight[low : low + rows]
-            if means is not None:
-                block = block - means[:p]
-            curved = np.flatnonzero(diagonal)  # rows beyond the threshold have no curvature
-            if curved.size < block.shape[0]:
-                block, diagonal = block[curved], diagonal[curved]
-            if self.fit_intercept:
-                block = np.column_stack((block, np.ones(curved.size)))
-            total += block.T @ (diagonal[:, None] * block)
+        w = self._with_intercept(self._coefficients("w", w))
+        total = self.model.gram(self.loss.formula, w, curvature, means, self.size)
         total /= self._divisor
-        total[np.diag_indices(p)] += self.l2
+        total[np.diag_indices(self.shape[1])] += self.l2
         return total
 
-    def residuals(self, w: ArrayLike) -> Vector:
+    def residuals(self, w: ArrayLike) -> Any:
         """Give ``X @ w - y``, with the intercept if there is one.
 
         Parameters
@@ -251,25 +229,13 @@ class LinearObjective:
         Returns
         -------
         ndarray of float64, shape (n,)
+            Where X is an array of another library, an array of that.
         """
-        w = self._coefficients("w", w)
-        n, p = self.X.shape
-        residuals = np.empty(n)
-        rows = max(1, HESSIAN_BYTES // (8 * max(p, 1)))
-        for low in range(0, n, rows):
-            high = low + rows
-            np.matmul(self.X[low:high], w[:p], out=residuals[low:high])
-        residuals -= self.y
-        if self.fit_intercept:
-            residuals += w[p]
-        return residuals
+        return self.model.residuals(self._with_intercept(self._coefficients("w", w)))
 
     def _evaluate(self, w: Vector, direction: Vector | None = None) -> tuple[float, Vector]:
-        total, gradient = self._backend.evaluate(
+        total, gradient = self.model.evaluate(
             self.loss.formula,
-            self._design,
-            self.y,
-            self.weight,
             self._with_intercept(w),
             1.0 / self._divisor,
             None if direction is None else self._with_intercept(direction),
@@ -301,28 +267,6 @@ def _check_loss(loss: object) -> None:
         raise TypeError(f"loss must be a fastloss.Loss, got {loss!r}")
     if loss.reduction == Reduction.NONE:
         raise ValueError("loss must have the reduction 'mean' or 'sum', got 'none'")
-
-
-def _vector(name: str, value: ArrayLike, n: int) -> Vector:
-    vector = as_real(name, value)
-    if vector.shape != (n,):
-        raise ValueError(
-            f"{name} must have the shape ({n},), one for each row of X, got {vector.shape}"
-        )
-    dtype = vector.dtype if vector.dtype in (np.float32, np.float64) else np.dtype(np.float64)
-    return np.require(vector, dtype.newbyteorder("="), ["C", "A", "W"])
-
-
-def _weights(value: ArrayLike, n: int) -> Vector:
-    weight = _vector("weight", value, n)
-    low = weight.min()
-    if not low >= 0:
-        raise ValueError(f"weight must not be negative or NaN, got {low}")
-    if not 0 < weight.sum(dtype=np.float64) < np.inf:
-        raise ValueError(
-            f"weight must have a positive finite sum, got {weight.sum(dtype=np.float64)}"
-        )
-    return weight
 
 
 def _penalty(l2: float) -> float:

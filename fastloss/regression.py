@@ -33,6 +33,7 @@ def fit(
     tol: float = 1e-8,
     max_iter: int = 200,
     callback: Callback | None = None,
+    device: str | None = None,
 ) -> "OptimizeResult":
     """Fit a linear model by a robust loss.
 
@@ -67,6 +68,9 @@ def fit(
     callback : callable, optional
         Called after each step with an ``OptimizeResult`` that holds ``x`` and ``fun``; if it
         raises ``StopIteration``, the fit ends there.
+    device : {None, 'cpu', 'cuda', 'cuda:N'}
+        Where to compute; by default where X, y and the weights live. Coefficients and results are
+        NumPy's in any case.
 
     Returns
     -------
@@ -105,7 +109,13 @@ def fit(
         raise TypeError(f"loss must be a fastloss.Loss, got {loss!r}")
     _check(method, tol, max_iter, callback)
     squares = LinearObjective(
-        X, y, MSELoss(reduction=loss.reduction), weight=weight, l2=l2, fit_intercept=fit_intercept
+        X,
+        y,
+        MSELoss(reduction=loss.reduction),
+        weight=weight,
+        l2=l2,
+        fit_intercept=fit_intercept,
+        device=device,
     )
     steps = Steps(max_iter, _reporter(callback))
     start = np.zeros(squares.size)
@@ -141,14 +151,7 @@ def _check(method: str, tol: float, max_iter: int, callback: object) -> None:
 
 
 def _raise_for_first_bad_row(objective: LinearObjective) -> None:
-    rows = np.flatnonzero(~np.isfinite(objective.y))
-    bad = {"y": rows[0]} if rows.size else {}
-    for low in range(0, objective.X.shape[0], 8192):
-        block = objective.X[low : low + 8192]
-        rows = np.flatnonzero(~np.isfinite(block).all(axis=1))
-        if rows.size:
-            bad["X"] = low + rows[0]
-            break
+    bad = objective.model.first_bad_rows()
     if not bad:
         raise ValueError("X or y is too large: the squares of its values overflow; rescale it")
     name = min(bad, key=lambda k: bad[k])

@@ -1,21 +1,22 @@
 """The scale of residuals, by a measure that outliers do not move."""
 
-import numpy as np
+from typing import Any
 
-from fastloss.typing import Vector
+import numpy as np
 
 # The median of |r| of a standard normal variable: makes the MAD an estimate of its deviation.
 NORMAL_MEDIAN = 0.6744897501960817
 
 
-def mad(residuals: Vector, weight: Vector | None = None) -> float:
+def mad(residuals: Any, weight: Any = None) -> float:
     """Give the median absolute residual over 0.6745, as ``mad(r, center=0)`` in R.
 
     Parameters
     ----------
-    residuals : ndarray of float64, shape (n,)
-    weight : ndarray, shape (n,), optional
-        Counts a residual as so many.
+    residuals : array of float64, shape (n,)
+        Of NumPy, CuPy or PyTorch; it is sorted where it lies.
+    weight : array of the same library, shape (n,), optional
+        In float64 where it is not NumPy's. Counts a residual as so many.
 
     Returns
     -------
@@ -28,15 +29,23 @@ def mad(residuals: Vector, weight: Vector | None = None) -> float:
     >>> round(mad(np.array([-1.0, 0.5, 2.0, 100.0])), 4)
     2.2239
     """
-    sizes = np.abs(residuals)
-    if weight is None:
+    sizes = abs(residuals)
+    if weight is None and isinstance(sizes, np.ndarray):  # without sorting all of them
         return float(np.median(sizes)) / NORMAL_MEDIAN
-    order = np.argsort(sizes)
-    order = order[weight[order] > 0]
-    below = np.cumsum(weight[order], dtype=np.float64)
-    half = below[-1] / 2
-    middle = int(np.searchsorted(below, half))
-    median = sizes[order[middle]]
-    if below[middle] == half and middle + 1 < order.size:  # the middle lies between two
-        median = (median + sizes[order[middle + 1]]) / 2
-    return float(median) / NORMAL_MEDIAN
+    order = sizes.argsort()
+    if weight is not None:
+        order = order[weight[order] > 0]
+    sizes = sizes[order]
+    if weight is None:
+        middle = (len(sizes) - 1) // 2
+        between = len(sizes) % 2 == 0
+    else:
+        wide = weight.astype(np.float64) if isinstance(weight, np.ndarray) else weight
+        below = wide[order].cumsum(0)
+        half = float(below[-1]) / 2
+        middle = int((below < half).sum())
+        between = float(below[middle]) == half and middle + 1 < len(sizes)
+    median = float(sizes[middle])
+    if between:
+        median = (median + float(sizes[middle + 1])) / 2
+    return median / NORMAL_MEDIAN

@@ -1,5 +1,6 @@
 """The ways to the minimum of a robust linear model: which one suits a loss, and what came out."""
 
+from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -129,7 +130,7 @@ class Search:
         threshold, limit = self._scale(), self.steps.limit
         found = False
         while not self.steps.over:
-            within = np.count_nonzero(np.abs(self.squares.residuals(self.w)) < threshold)
+            within = int((abs(self.squares.residuals(self.w)) < threshold).sum())
             if within < ROWS_WITHIN * self.w.size:
                 break
             self.steps.limit = min(limit, self.steps.nit + STEPS_A_THRESHOLD)
@@ -187,7 +188,7 @@ class Search:
         """Estimate scale and coefficients in turns until the residuals stay where they are."""
         residuals = self.squares.residuals(self.w)
         # Below this the residuals are rounding: most rows are met exactly.
-        least = np.finfo(float).eps * float(np.abs(self.squares.y).max())
+        least = np.finfo(float).eps * float(abs(self.squares.y).max())
         while True:
             scale = mad(residuals, self.squares.weight)
             found = at_scale(loss, max(scale, least, np.finfo(float).tiny))
@@ -203,9 +204,9 @@ class Search:
             else:
                 self._minimise_by_scipy(objective)
             before, residuals = residuals, self.squares.residuals(self.w)
-            change = np.linalg.norm(residuals - before)
-            noise = 2 * self.frame.noise(self.w) * residuals.size**0.5 if self.newton else 0.0
-            if change <= self.tol * np.linalg.norm(before) + noise:
+            rows = self.squares.shape[0]
+            noise = 2 * self.frame.noise(self.w) * rows**0.5 if self.newton else 0.0
+            if _norm(residuals - before) <= self.tol * _norm(before) + noise:
                 self.converged = True
                 return found
 
@@ -216,7 +217,7 @@ class Search:
         from scipy.optimize import OptimizeResult
 
         value, gradient = self.squares.with_loss(loss)(self.w)
-        p = self.squares.X.shape[1]
+        p = self.squares.shape[1]
         success = bool(self.converged) and not self.steps.stopped
         if self.steps.stopped or not self.message:
             self.message = (
@@ -248,3 +249,8 @@ def _threshold(loss: Loss) -> float | None:
     if type(formula) in (SmoothL1, Huber):
         return float(formula[0])
     return 0.0 if type(formula) is L1 else None
+
+
+def _norm(vector: Any) -> float:
+    """Give the Euclidean norm of an array of any library."""
+    return sqrt(float((vector * vector).sum()))

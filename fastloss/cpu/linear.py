@@ -16,7 +16,6 @@ from numba import config, prange
 from numba.core.errors import NumbaError
 
 from fastloss.binding import bind, uncompilable
-from fastloss.cpu import evaluate as elementwise
 from fastloss.cpu import sums
 from fastloss.cpu.elementwise import Maybe, fill, part
 from fastloss.cpu.jit import inner, kernel, parallel_kernel
@@ -342,8 +341,3 @@ def evaluate(
         except NumbaError as error:
             raise uncompilable(formula, error) from error
     return sums.total(block_sums, block_errors), partial.sum(axis=0)
-
-
-def total_of(weight: Vector) -> float:
-    """Sum weights as exactly as losses are summed."""
-    return elementwise.total_of(weight, weight.dtype)

@@ -1,0 +1,122 @@
+"""The data of a linear model in the host's memory."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastloss.cpu import evaluate as elementwise
+from fastloss.cpu.linear import Design, evaluate
+from fastloss.formulas import Formula
+from fastloss.loss import Loss
+from fastloss.model import Curvature, check_matrix, check_vector, check_weights
+from fastloss.place import Place
+from fastloss.typing import Array, Vector
+
+# Bytes of rows that are multiplied out at once, so that no copy of X is made.
+BLOCK_BYTES = 1 << 23
+
+
+class HostModel:
+    """Rows of a linear model, see :class:`fastloss.model.Model`."""
+
+    def __init__(self, place: Place, X: ArrayLike, y: ArrayLike, weight: ArrayLike | None) -> None:
+        self.X = place.array("X", X)
+        check_matrix(self.X.shape)
+        self.y = self._vector("y", place.array("y", y))
+        self.weight = None
+        if weight is not None:
+            self.weight = self._vector("weight", place.array("weight", weight))
+            check_weights(self.weight.min(), float(self.weight.sum(dtype=np.float64)))
+        self._design = Design.of(self.X)
+
+    def _vector(self, name: str, vector: Array) -> Vector:
+        check_vector(name, vector.shape, self.X.shape[0])
+        dtype = vector.dtype if vector.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+        return np.require(vector, dtype.newbyteorder("="), ["C", "A", "W"])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is made from the rest."""
+        return {k: v for k, v in vars(self).items() if k != "_design"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make it again."""
+        vars(self).update(state)
+        self._design = Design.of(self.X)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape of X."""
+        return self._design.shape
+
+    def count(self) -> float:
+        """Give the number of rows, or the sum of their weights."""
+        if self.weight is None:
+            return float(self.shape[0])
+        return elementwise.total_of(self.weight, self.weight.dtype)
+
+    def evaluate(
+        self, formula: Formula, w: Vector, scale: float, direction: Vector | None = None
+    ) -> tuple[float, Vector]:
+        """Give the sum of the losses and its gradient, or the Hessian times a direction."""
+        return evaluate(formula, self._design, self.y, self.weight, w, scale, direction)
+
+    def gram(
+        self, formula: Formula, w: Vector, curvature: Curvature, means: Vector | None, size: int
+    ) -> Array:
+        """Give ``X.T @ D @ X``, from blocks of the rows that have curvature."""
+        n, p = self.shape
+        elements = Loss(formula, "none")
+        total = np.zeros((size, size))
+        rows = max(1, BLOCK_BYTES // (8 * max(p, 1)))
+        for low in range(0, n, rows):
+            block = np.asarray(self.X[low : low + rows], np.float64)
+            target = self.y[low : low + rows]
+            predictions = block @ w[:p] + w[p]
+            grad, hess = elements.grad_and_hess(predictions, target)
+            residuals = predictions - target
+            diagonal = np.asarray(curvature(residuals, grad, hess, np.where), np.float64)
+            if self.weight is not None:
+                diagonal = diagonal * self.weight[low : low + rows]
+            if means is not None:
+                block = block - means[:p]
+            curved = np.flatnonzero(diagonal)  # rows beyond the threshold have no curvature
+            if curved.size < block.shape[0]:
+                block, diagonal = block[curved], diagonal[curved]
+            if size > p:
+                block = np.column_stack((block, np.ones(curved.size)))
+            total += block.T @ (diagonal[:, None] * block)
+        return total
+
+    def residuals(self, w: Vector) -> Vector:
+        """Give ``X @ w - y``."""
+        n, p = self.shape
+        residuals = np.empty(n)
+        rows = max(1, BLOCK_BYTES // (8 * max(p, 1)))
+        for low in range(0, n, rows):
+            high = low + rows
+            np.matmul(self.X[low:high], w[:p], out=residuals[low:high])
+        residuals -= self.y
+        residuals += w[p]
+        return residuals
+
+    def first_bad_rows(self) -> dict[str, int]:
+        """Name what is not finite with its first such row."""
+        rows = np.flatnonzero(~np.isfinite(self.y))
+        bad = {"y": int(rows[0])} if rows.size else {}
+        for low in range(0, self.shape[0], 8192):
+            block = self.X[low : low + 8192]
+            rows = np.flatnonzero(~np.isfinite(block).all(axis=1))
+            if rows.size:
+                bad["X"] = int(low + rows[0])
+                break
+        return bad
+
+    def on_host(self) -> tuple[Array, Vector | None]:
+        """Give X and the weights."""
+        return self.X, self.weight
+
+    def to_host(self, array: Any) -> Vector:
+        """Give the array itself."""
+        vector: Vector = array
+        return vector

@@ -1,0 +1,81 @@
+"""The data of a linear model: what an objective asks of X, y and weights, wherever they live."""
+
+from collections.abc import Callable
+from math import isfinite
+from typing import Any, Protocol
+
+from fastloss.formulas import Formula
+from fastloss.typing import Array, Vector
+
+# Gives the diagonal of D in X'DX from the residuals of some rows and the loss's derivatives there;
+# the last argument is `where` of the arrays' library.
+Curvature = Callable[[Any, Any, Any, Any], Any]
+
+
+class Model(Protocol):
+    """Rows of a linear model, checked.
+
+    Coefficients are float64 arrays of NumPy, of shape (p + 1,), the intercept last. What has an
+    entry for each row stays where the data lives, as the data's kind of array.
+    """
+
+    X: Any
+    y: Any
+    weight: Any
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape of X."""
+
+    def count(self) -> float:
+        """Give the number of rows, or the sum of their weights."""
+
+    def evaluate(
+        self, formula: Formula, w: Vector, scale: float, direction: Vector | None
+    ) -> tuple[float, Vector]:
+        """Give the sum of the losses and ``scale`` times its gradient.
+
+        With a direction, give the Hessian times it instead of the gradient.
+        """
+
+    def gram(
+        self, formula: Formula, w: Vector, curvature: Curvature, means: Vector | None, size: int
+    ) -> Array:
+        """Give ``X.T @ D @ X``, with a column of ones beside X if ``size`` is p + 1.
+
+        ``means`` are subtracted from X's columns.
+        """
+
+    def residuals(self, w: Vector) -> Any:
+        """Give ``X @ w - y``."""
+
+    def first_bad_rows(self) -> dict[str, int]:
+        """Name what is not finite, ``'X'`` or ``'y'``, with its first such row."""
+
+    def on_host(self) -> tuple[Array, Vector | None]:
+        """Give X and the weights as NumPy arrays."""
+
+    def to_host(self, array: Any) -> Vector:
+        """Give an array of the data's kind as one of NumPy."""
+
+
+def check_matrix(shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless X has two dimensions and a row."""
+    if len(shape) != 2:
+        raise ValueError(f"X must have two dimensions, got the shape {shape}")
+    if not shape[0]:
+        raise ValueError(f"X must have at least one row, got the shape {shape}")
+
+
+def check_vector(name: str, shape: tuple[int, ...], n: int) -> None:
+    """Raise ValueError unless a vector has an entry for each row."""
+    if shape != (n,):
+        raise ValueError(f"{name} must have the shape ({n},), one for each row of X, got {shape}")
+
+
+def check_weights(low: float, total: float) -> None:
+    """Raise ValueError unless the least weight and the sum of weights are in range."""
+    if not low >= 0:
+        raise ValueError(f"weight must not be negative or NaN, got {low}")
+    if not (total > 0 and isfinite(total)):
+        raise ValueError(f"weight must have a positive finite sum, got {total}")
