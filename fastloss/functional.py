@@ -49,7 +49,7 @@ def smooth_l1_loss(
     >>> round(fl.smooth_l1_loss([1.4, 2.1, 2.9], [1.5, 2.0, 3.0]), 12)
     0.005
     """
-    return _loss(SmoothL1Loss, reduction=reduction, beta=beta)(input, target, weight, out)
+    return made(SmoothL1Loss, reduction=reduction, beta=beta)(input, target, weight, out)
 
 
 def huber_loss(
@@ -85,7 +85,7 @@ def huber_loss(
     >>> fl.huber_loss([3.0, 0.5], [0.0, 0.0], reduction="sum", delta=2.0)
     4.125
     """
-    return _loss(HuberLoss, reduction=reduction, delta=delta)(input, target, weight, out)
+    return made(HuberLoss, reduction=reduction, delta=delta)(input, target, weight, out)
 
 
 def l1_loss(
@@ -118,7 +118,7 @@ def l1_loss(
     >>> fl.l1_loss([3.0, -1.0], [0.0, 0.0], weight=[1.0, 3.0])
     1.5
     """
-    return _loss(L1Loss, reduction=reduction)(input, target, weight, out)
+    return made(L1Loss, reduction=reduction)(input, target, weight, out)
 
 
 def mse_loss(
@@ -151,12 +151,13 @@ def mse_loss(
     >>> fl.mse_loss([3.0, -1.0], [0.0, 0.0], reduction="none")
     array([9., 1.])
     """
-    return _loss(MSELoss, reduction=reduction)(input, target, weight, out)
+    return made(MSELoss, reduction=reduction)(input, target, weight, out)
 
 
-def _loss(cls: Any, **arguments: Any) -> Loss:
+def made(cls: Any, **arguments: Any) -> Loss:
+    """Give the loss of this class and these arguments, made once."""
     try:
-        return _made(cls, **arguments)
+        return _cached(cls, **arguments)
     except TypeError:  # an argument that cannot be hashed: let the class say what is wrong
         loss: Loss = cls(**arguments)
         return loss
@@ -164,6 +165,6 @@ def _loss(cls: Any, **arguments: Any) -> Loss:
 
 # Typed: True and 1.0 are equal, and so would share a loss.
 @lru_cache(maxsize=256, typed=True)
-def _made(cls: Any, **arguments: Any) -> Loss:
+def _cached(cls: Any, **arguments: Any) -> Loss:
     loss: Loss = cls(**arguments)
     return loss
