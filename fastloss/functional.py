@@ -52,7 +52,7 @@ def smooth_l1_loss(
     >>> round(fl.smooth_l1_loss([1.4, 2.1, 2.9], [1.5, 2.0, 3.0]), 12)
     0.005
     """
-    return _loss(SmoothL1Loss, reduction=reduction, beta=beta)(
+    return made(SmoothL1Loss, reduction=reduction, beta=beta)(
         input, target, weight, out, device=device
     )
 
@@ -91,7 +91,7 @@ def huber_loss(
     >>> fl.huber_loss([3.0, 0.5], [0.0, 0.0], reduction="sum", delta=2.0)
     4.125
     """
-    return _loss(HuberLoss, reduction=reduction, delta=delta)(
+    return made(HuberLoss, reduction=reduction, delta=delta)(
         input, target, weight, out, device=device
     )
 
@@ -127,7 +127,7 @@ def l1_loss(
     >>> fl.l1_loss([3.0, -1.0], [0.0, 0.0], weight=[1.0, 3.0])
     1.5
     """
-    return _loss(L1Loss, reduction=reduction)(input, target, weight, out, device=device)
+    return made(L1Loss, reduction=reduction)(input, target, weight, out, device=device)
 
 
 def mse_loss(
@@ -161,12 +161,13 @@ def mse_loss(
     >>> fl.mse_loss([3.0, -1.0], [0.0, 0.0], reduction="none")
     array([9., 1.])
     """
-    return _loss(MSELoss, reduction=reduction)(input, target, weight, out, device=device)
+    return made(MSELoss, reduction=reduction)(input, target, weight, out, device=device)
 
 
-def _loss(cls: Any, **arguments: Any) -> Loss:
+def made(cls: Any, **arguments: Any) -> Loss:
+    """Give the loss of this class and these arguments, made once."""
     try:
-        return _made(cls, **arguments)
+        return _cached(cls, **arguments)
     except TypeError:  # an argument that cannot be hashed: let the class say what is wrong
         loss: Loss = cls(**arguments)
         return loss
@@ -174,6 +175,6 @@ def _loss(cls: Any, **arguments: Any) -> Loss:
 
 # Typed: True and 1.0 are equal, and so would share a loss.
 @lru_cache(maxsize=256, typed=True)
-def _made(cls: Any, **arguments: Any) -> Loss:
+def _cached(cls: Any, **arguments: Any) -> Loss:
     loss: Loss = cls(**arguments)
     return loss
