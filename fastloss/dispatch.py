@@ -17,6 +17,11 @@ from fastloss.place import HOST, Host, Place, is_foreign, library
 _DLPACK_HOST = (1, 3)
 _DLPACK_CUDA = (2, 13)
 
+NO_NUMBA_CUDA = (
+    'kernels for it need numba-cuda: pip install "fastloss[cuda13]", or "fastloss[cuda12]" for a '
+    "driver of CUDA 12"
+)
+
 Home = str  # "cpu", "cuda:0", ...
 
 
@@ -79,9 +84,12 @@ class Located(NamedTuple):
     def place(self) -> Place:
         """Give the place, of this library."""
         on_device = self.sample is not None and _home("", self.sample) != "cpu"
+        if self.home == "cpu" and not self.moves:
+            return Host(self.sample) if self.sample is not None else HOST
+        from fastloss.cuda import driver
+
+        driver.require()
         if self.home == "cpu":
-            if not self.moves:
-                return Host(self.sample) if self.sample is not None else HOST
             from fastloss.cuda.arrays import Fetched
 
             return Fetched(None if on_device else self.sample)

@@ -209,6 +209,7 @@ class Loss:
         weight: ArrayLike | None = None,
         out: Array | None = None,
         *,
+        total: Array | None = None,
         device: str | None = None,
     ) -> tuple[Value, Array]:
         """Give the loss and its gradient, in one pass over memory.
@@ -219,6 +220,9 @@ class Loss:
             See the class.
         out : ndarray, optional
             Takes the gradient; it may be the input itself.
+        total : ndarray, optional
+            Of shape (), takes the reduced value and is returned instead of a number: on a GPU,
+            nothing waits then.
 
         Returns
         -------
@@ -230,17 +234,30 @@ class Loss:
         Raises
         ------
         TypeError, ValueError
-            As :meth:`__call__`.
+            As :meth:`__call__`; and ValueError for a ``total`` where nothing is reduced.
         """
         backend, place = dispatch.elementwise(input, target, weight, device)
         arrays = operands(place, input, target, weight)
         gradient = arrays.output(out, "out", arrays.input.shape)
         reduced = self._reduction is not Reduction.NONE
+        if total is not None and not reduced:
+            raise ValueError("total must be None with the reduction 'none'")
+        slot = None if total is None else arrays.output(total, "total", ())
+        if slot is not None:
+            disjoint((gradient, slot), ("out", "total"))
         values = None if reduced else arrays.empty()
         value = backend.compute(
-            self.formula, arrays, mean=self._mean, value=values, grad=gradient, total=reduced
+            self.formula,
+            arrays,
+            mean=self._mean,
+            value=values,
+            grad=gradient,
+            total=reduced,
+            slot=slot,
         )
-        return value if values is None else arrays.given(None, values), arrays.given(out, gradient)
+        if values is not None:
+            value = arrays.given(None, values)
+        return value if slot is None else arrays.given(total, slot), arrays.given(out, gradient)
 
     def grad_and_hess(
         self,

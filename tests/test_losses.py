@@ -334,6 +334,24 @@ def test_none_is_no_array():
 # --- out
 
 
+def test_a_total_may_be_written_where_the_caller_wants_it():
+    x, y = pair(1000, np.float64)
+    loss = fl.SmoothL1Loss()
+    total = np.empty(())
+    value, grad = loss.value_and_grad(x, y, total=total)
+    assert value is total
+    assert total == loss(x, y)
+    np.testing.assert_array_equal(grad, loss.grad(x, y))
+    with pytest.raises(ValueError, match="total must be None with the reduction 'none'"):
+        fl.SmoothL1Loss(reduction="none").value_and_grad(x, y, total=total)
+    with pytest.raises(ValueError, match=r"total must have the shape \(\), got \(1,\)"):
+        loss.value_and_grad(x, y, total=np.empty(1))
+    with pytest.raises(ValueError, match="out and total must not share memory"):
+        loss.value_and_grad(x[:1], y[:1], out=grad[:1], total=grad[0:1].reshape(()))
+    with pytest.raises(TypeError, match="total must be a NumPy array"):
+        loss.value_and_grad(x, y, total=1.0)
+
+
 def test_out_may_be_an_input_itself():
     for position in range(3):
         arguments = [*pair(40_000, np.float64), np.linspace(0, 1, 40_000)]

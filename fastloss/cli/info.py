@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import sys
+from importlib.util import find_spec
 from typing import Any
 
 HELP = "show versions, threads and caches"
@@ -12,7 +13,6 @@ DESCRIPTION = "Show versions, the processor, threads and where compiled kernels 
 
 # Enough elements for a kernel to run on several threads.
 ELEMENTS = 1 << 17
-NO_CUDA = "this version of fastloss has no CUDA back end"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
             **found,
             "threading_layer": found["threading_layer"] or "decided at first use",
             "cache_folder": found["cache_folder"] or "none writable",
-            "cuda": "available" if found["cuda"]["available"] else found["cuda"]["reason"],
+            "cuda": found["cuda"].get("reason") or ", ".join(found["cuda"]["devices"]),
         }
         width = max(map(len, shown))
         text = "\n".join(f"{k.replace('_', ' '):{width}}  {v}" for k, v in shown.items())
@@ -69,8 +69,22 @@ def facts() -> dict[str, Any]:
         "threads": numba.get_num_threads(),
         "threading_layer": threads.layer(),
         "cache_folder": None if folder is None else str(folder),
-        "cuda": {"available": False, "reason": NO_CUDA},
+        "cuda": cuda(),
     }
+
+
+def cuda() -> dict[str, Any]:
+    """Find out whether kernels run on a GPU, on which, or why not."""
+    from fastloss.dispatch import NO_NUMBA_CUDA
+
+    if find_spec("numba_cuda") is None:
+        return {"available": False, "reason": f"not installed: {NO_NUMBA_CUDA}"}
+    from fastloss.cuda import driver
+
+    reason = driver.why_not()
+    if reason is not None:
+        return {"available": False, "reason": reason}
+    return {"available": True, "devices": driver.devices()}
 
 
 def usable_cpus() -> int:

@@ -132,13 +132,19 @@ def _elementwise(loss: Loss) -> Loss:
 
 
 def _value(loss: Loss, input: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
-    return _tensor(loss(*_memory(input, target, weight)), input)
+    memory = _memory(input, target, weight)
+    if loss.reduction != "none" and input.is_cuda:  # a number would wait for the GPU
+        return loss(*memory, out=_scalar(input))
+    return _tensor(loss(*memory), input)
 
 
 def _value_and_grad(
     loss: Loss, input: Tensor, target: Tensor, weight: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    value, gradient = loss.value_and_grad(*_memory(input, target, weight))
+    memory = _memory(input, target, weight)
+    if loss.reduction != "none" and input.is_cuda:
+        return loss.value_and_grad(*memory, total=_scalar(input))
+    value, gradient = loss.value_and_grad(*memory)
     return _tensor(value, input), _tensor(gradient, input)
 
 
@@ -159,6 +165,10 @@ def _memory(*tensors: Tensor | None) -> tuple[Any, ...]:
     return tuple(
         None if t is None else t.numpy(force=True) if t.is_cpu else t.detach() for t in tensors
     )
+
+
+def _scalar(like: Tensor) -> Tensor:
+    return torch.empty((), dtype=like.dtype, device=like.device)
 
 
 def _tensor(result: Any, like: Tensor) -> Tensor:

@@ -4,8 +4,10 @@ import json
 
 import numba
 import numpy as np
+import pytest
 
 import fastloss
+from fastloss.cli import info
 from fastloss.cpu import cache, threads
 
 
@@ -15,7 +17,7 @@ def test_the_text(run):
     lines = dict(line.split(None, 1) for line in out.splitlines())
     assert lines["fastloss"] == fastloss.__version__
     assert lines["numba"] == numba.__version__
-    assert "CUDA" in lines["cuda"]
+    assert lines["cuda"]
 
 
 def test_the_object(run):
@@ -30,7 +32,26 @@ def test_the_object(run):
     assert found["threads"] == numba.get_num_threads()
     assert found["cpus"] >= 1
     assert found["threading_layer"] == threads.layer()
-    assert found["cuda"]["available"] is False
+    assert set(found["cuda"]) == (
+        {"available", "devices"} if found["cuda"]["available"] else {"available", "reason"}
+    )
+
+
+def test_why_there_is_no_cuda(run, monkeypatch):
+    monkeypatch.setattr(info, "find_spec", lambda name: None)
+    assert "cuda13" in json.loads(run("info", "--json").out)["cuda"]["reason"]
+    assert "cuda13" in run("info").out
+
+
+def test_the_driver_that_is_missing(run, monkeypatch):
+    pytest.importorskip("numba_cuda", reason="numba-cuda is not installed")
+    from fastloss.cuda import driver
+
+    monkeypatch.setattr(driver, "why_not", lambda: "no driver")
+    assert json.loads(run("info", "--json").out)["cuda"] == {
+        "available": False,
+        "reason": "no driver",
+    }
 
 
 def test_what_is_not_there(run, monkeypatch):

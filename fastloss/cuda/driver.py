@@ -1,0 +1,37 @@
+"""Whether there is a GPU to run on."""
+
+from functools import cache
+
+from numba import cuda
+
+from fastloss.cuda.jit import SIMULATED
+
+
+@cache
+def why_not() -> str | None:
+    """Say why kernels cannot run here; None where they can."""
+    if SIMULATED or cuda.is_available():
+        return None
+    try:
+        cuda.current_context()
+    except Exception as error:  # whatever the driver says
+        reason = " ".join(str(error).split()).strip(" :")
+        return f"{reason} An NVIDIA driver of CUDA 12 or later is needed."
+    return "no device was found"
+
+
+def devices() -> list[str]:
+    """Name the devices."""
+    if SIMULATED:
+        return ["numba-cuda's simulator"]
+    return [
+        device.name.decode() if isinstance(device.name, bytes) else device.name
+        for device in cuda.gpus
+    ]
+
+
+def require() -> None:
+    """Raise RuntimeError where kernels cannot run."""
+    reason = why_not()
+    if reason is not None:
+        raise RuntimeError(f"CUDA kernels cannot run: {reason}")
