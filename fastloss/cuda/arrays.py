@@ -12,7 +12,7 @@ import numpy as np
 from fastloss.cuda import launch
 from fastloss.cuda.address import addresses
 from fastloss.cuda.libraries import Library, library_of
-from fastloss.place import Host, as_real, require_real, type_name
+from fastloss.place import Host, as_real, home_of, require_real, type_name
 from fastloss.typing import Array
 
 
@@ -143,7 +143,10 @@ class Fetched(Host):
             return as_real(name, value)
         device = remote(name, value)
         require_real(name, device, value)
-        memory = launch.fetch(device, launch.stream_at(library_of(value, None).stream(0)))
+        index = int(home_of(name, value).partition(":")[2])
+        library = library_of(value, interface_of(name, value).get("stream"))
+        with launch.active(index):
+            memory = launch.fetch(device, launch.stream_at(library.stream(index)))
         low, _ = addresses(device)
         start = device.__array_interface__["data"][0] - low
         return np.ndarray(device.shape, device.dtype, memory.data, start, device.strides)

@@ -132,19 +132,19 @@ def _elementwise(loss: Loss) -> Loss:
 
 
 def _value(loss: Loss, input: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
-    memory = _memory(input, target, weight)
+    x, y, w = _memory(input, target, weight)
     if loss.reduction != "none" and input.is_cuda:  # a number would wait for the GPU
-        return loss(*memory, out=_scalar(input))
-    return _tensor(loss(*memory), input)
+        return loss(x, y, w, out=_scalar(input))
+    return _tensor(loss(x, y, w), input)
 
 
 def _value_and_grad(
     loss: Loss, input: Tensor, target: Tensor, weight: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    memory = _memory(input, target, weight)
+    x, y, w = _memory(input, target, weight)
     if loss.reduction != "none" and input.is_cuda:
-        return loss.value_and_grad(*memory, total=_scalar(input))
-    value, gradient = loss.value_and_grad(*memory)
+        return loss.value_and_grad(x, y, w, total=_scalar(input))
+    value, gradient = loss.value_and_grad(x, y, w)
     return _tensor(value, input), _tensor(gradient, input)
 
 
