@@ -26,6 +26,8 @@ class Axes(NamedTuple):
 def axes(arrays: Sequence[Array | None]) -> Axes:
     """Merge the axes that all arrays step along alike; leave out those of one element."""
     present = [a for a in arrays if a is not None]
+    if all(a.flags.c_contiguous for a in present):
+        return Axes((), ((),) * len(arrays))
     shape = present[0].shape
     kept = [k for k, n in enumerate(shape) if n > 1]
     # The innermost axis is the one with the shortest steps of the first array.
