@@ -10,13 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastloss.place import HOST, Host, Place, is_foreign, library
-
-# DLPack's numbers for memory that the host reads, and that a CUDA device reads.
-_DLPACK_HOST = (1, 3)
-_DLPACK_CUDA = (2, 13)
-
-Home = str  # "cpu", "cuda:0", ...
+from fastloss.place import HOST, Home, Host, Place, home_of, is_foreign
 
 
 def elementwise(
@@ -67,7 +61,7 @@ class Located(NamedTuple):
 
     def place(self) -> Place:
         """Give the place, of this library."""
-        on_device = self.sample is not None and _home("", self.sample) != "cpu"
+        on_device = self.sample is not None and home_of("", self.sample) != "cpu"
         if self.home == "cpu":
             if not self.moves:
                 return Host(self.sample) if self.sample is not None else HOST
@@ -79,15 +73,14 @@ class Located(NamedTuple):
 
         index = int(self.home.partition(":")[2])
         if on_device:
-            interface = getattr(self.sample, "__cuda_array_interface__", {})
-            return Device(index, library_of(self.sample, interface.get("stream")))
+            return Device(index, library_of(self.sample))
         return Visit(index, Numba(), self.sample)
 
 
 def locate(arguments: dict[str, Any], device: str | None) -> Located:
     """Find out where arguments live and where their call runs."""
     homes = {
-        name: _home(name, value)
+        name: home_of(name, value)
         for name, value in arguments.items()
         if value is not None and not isinstance(value, bool | int | float | np.generic)
     }
@@ -99,7 +92,7 @@ def locate(arguments: dict[str, Any], device: str | None) -> Located:
     distinct = list(dict.fromkeys(homes.values()))
     if device is not None:
         home = _parse(device, distinct)
-        on_device = [v for v in foreign if _home("", v) != "cpu"]
+        on_device = [v for v in foreign if home_of("", v) != "cpu"]
         sample = next(iter(on_device or foreign), None)
         moves = any(other != home for other in distinct) or (home != "cpu" and not distinct)
     else:
@@ -114,33 +107,6 @@ def locate(arguments: dict[str, Any], device: str | None) -> Located:
     if home != "cpu":
         _require_cuda(next((n for n, h in homes.items() if h == home), "device"), home)
     return Located(home, sample, moves)
-
-
-def _home(name: str, value: Any) -> Home:
-    """Say where an array lives; what is no array will become one on the host."""
-    if isinstance(value, np.ndarray):
-        return "cpu"
-    if hasattr(value, "__dask_graph__"):
-        raise TypeError("Dask collections have no back end: call compute() on them first")
-    if library(value) == "torch" and getattr(value, "requires_grad", False):
-        raise TypeError(
-            f"{name} requires grad, which is not recorded here: pass {name}.detach(), or use the "
-            "losses of fastloss.torch"
-        )
-    if hasattr(value, "__dlpack_device__"):
-        kind, index = value.__dlpack_device__()
-        if kind in _DLPACK_CUDA:
-            return f"cuda:{index}"
-        if kind in _DLPACK_HOST:
-            return "cpu"
-        raise TypeError(
-            f"{name} must live on the CPU or a CUDA device, got an array on DLPack's device type "
-            f"{int(kind)}"
-        )
-    if hasattr(value, "__cuda_array_interface__"):
-        memory: Any = getattr(value, "gpu_data", None)  # of Numba's arrays
-        return f"cuda:{memory.context.device.id if hasattr(memory, 'context') else 0}"
-    return "cpu"
 
 
 def _parse(device: object, homes: list[Home]) -> Home:
