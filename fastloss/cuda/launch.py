@@ -68,9 +68,10 @@ def new(shape: tuple[int, ...], dtype: np.dtype[Any], order: str) -> Any:
 
 
 def send(array: Array) -> Any:
-    """Copy an array to the current device, in C order and the machine's byte order."""
-    array = np.asarray(array, array.dtype.newbyteorder("="), order="C")
-    return Simulated(array.copy()) if SIMULATED else cuda.to_device(array)
+    """Copy an array to the current device, contiguous and in the machine's byte order."""
+    order: Any = "F" if array.flags.fnc else "C"
+    array = np.asarray(array, array.dtype.newbyteorder("="), order=order)
+    return Simulated(array.copy("A")) if SIMULATED else cuda.to_device(array)
 
 
 def fetch(array: Array, stream: Any) -> Array:
