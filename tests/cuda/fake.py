@@ -22,6 +22,10 @@ class DeviceArray:
         data = interface["data"][0] if self.array.size else 0, self.read_only
         return {**interface, "data": data, "version": 3, **self.extra}
 
+    @property
+    def dtype(self):
+        return self.array.dtype
+
     def __dlpack_device__(self):
         return 2, self.index
 
