@@ -8,13 +8,13 @@ to answer in. Kernels check no sizes, so all checks stand here, for arrays in an
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
-from math import prod
+from math import isnan, prod
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastloss.place import Place
+from fastloss.place import HOST, Place
 from fastloss.typing import Array
 
 _NATIVE = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
@@ -91,7 +91,7 @@ def operands(
     ValueError
         If their shapes do not broadcast, the weight's to that of the other two.
     """
-    if weight is None and type(input) is type(target) is np.ndarray:
+    if place is HOST and weight is None and type(input) is type(target) is np.ndarray:
         # Two arrays that need no conversion, the common case: nothing below would change them.
         dtype = input.dtype
         if dtype in _NATIVE and dtype == target.dtype and input.shape == target.shape:
@@ -163,6 +163,15 @@ def _broadcasts_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
         return np.broadcast_shapes(shape, target) == target
     except ValueError:
         return False
+
+
+def require_divisor(divisor: float, dtype: np.dtype[Any]) -> None:
+    """Raise ValueError if a dtype cannot hold the inverse of the sum of the weights."""
+    smallest = float(np.finfo(dtype).tiny)
+    if divisor and not isnan(divisor) and not smallest <= abs(divisor) <= 1 / smallest:
+        raise ValueError(
+            f"weight must have a sum whose inverse {dtype} can hold, got {divisor!r}: rescale it"
+        )
 
 
 def disjoint(outs: Sequence[Array], names: Sequence[str]) -> None:

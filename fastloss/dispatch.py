@@ -92,8 +92,7 @@ class Located(NamedTuple):
 
         index = int(self.home.partition(":")[2])
         if on_device:
-            interface = getattr(self.sample, "__cuda_array_interface__", {})
-            return Device(index, library_of(self.sample, interface.get("stream")))
+            return Device(index, library_of(self.sample))
         return Visit(index, Numba(), self.sample)
 
 

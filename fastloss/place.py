@@ -51,7 +51,12 @@ class Host:
             return np.asarray(out)
         if not is_foreign(out):
             raise TypeError(f"{name} must be a NumPy array or None, got {type_name(out)}")
-        return as_real(name, out)
+        array = as_real(name, out)
+        if array.size and not np.may_share_memory(array, np.asarray(out)):
+            raise TypeError(
+                f"{name} must be one block of memory, but {type_name(out)} gives NumPy a copy"
+            )
+        return array
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any], order: Any) -> Array:
         """Give a new array."""
@@ -104,6 +109,33 @@ def type_name(value: object) -> str:
 def library(value: object) -> str:
     """Name the library that an object's class comes from."""
     return type(value).__module__.partition(".")[0]
+
+
+def home_of(name: str, value: Any) -> Home:
+    """Say where an array lives; what is no array will become one on the host."""
+    if isinstance(value, np.ndarray):
+        return "cpu"
+    if hasattr(value, "__dask_graph__"):
+        raise TypeError("Dask collections have no back end: call compute() on them first")
+    if library(value) == "torch" and getattr(value, "requires_grad", False):
+        raise TypeError(
+            f"{name} requires grad, which is not recorded here: pass {name}.detach(), or use the "
+            "losses of fastloss.torch"
+        )
+    if hasattr(value, "__dlpack_device__"):
+        kind, index = value.__dlpack_device__()
+        if kind in _DLPACK_CUDA:
+            return f"cuda:{index}"
+        if kind in _DLPACK_HOST:
+            return "cpu"
+        raise TypeError(
+            f"{name} must live on the CPU or a CUDA device, got an array on DLPack's device type "
+            f"{int(kind)}"
+        )
+    if hasattr(value, "__cuda_array_interface__"):
+        memory: Any = getattr(value, "gpu_data", None)  # of Numba's arrays
+        return f"cuda:{memory.context.device.id if hasattr(memory, 'context') else 0}"
+    return "cpu"
 
 
 def is_foreign(value: object) -> bool:

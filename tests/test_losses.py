@@ -214,6 +214,13 @@ def test_empty_input(shape):
         assert math.isnan(fl.SmoothL1Loss().value_and_grad(empty, empty, empty)[0])
 
 
+@pytest.mark.parametrize(("input", "target"), [((1,), (0,)), ((), (0,)), ((3, 1), (3, 0))])
+def test_an_input_broadcast_to_nothing_has_the_gradient_zero(input, target):
+    out = np.ones(input), np.ones(input)
+    fl.L1Loss(reduction="sum").grad_and_hess(np.ones(input), np.ones(target), out=out)
+    np.testing.assert_array_equal(out, np.zeros((2, *input)))
+
+
 # --- dtypes
 
 

@@ -1,11 +1,11 @@
 """The CPU as a back end: one call of a loss, from checked arrays to results."""
 
 import warnings
-from math import isnan, nan
+from math import nan
 
 import numpy as np
 
-from fastloss.arrays import Operands, caller_level
+from fastloss.arrays import Operands, caller_level, require_divisor
 from fastloss.cpu.evaluate import evaluate, output, total_of
 from fastloss.formulas import Formula
 from fastloss.typing import Array
@@ -67,12 +67,7 @@ def _divisor(arrays: Operands) -> float:
     if not own.size:
         return 0.0
     divisor: float = total_of(own, arrays.compute) * (weight.size / own.size)
-    smallest = float(np.finfo(arrays.compute).tiny)
-    if divisor and not isnan(divisor) and not smallest <= abs(divisor) <= 1 / smallest:
-        raise ValueError(
-            f"weight must have a sum whose inverse {arrays.compute} can hold, got {divisor!r}: "
-            "rescale it"
-        )
+    require_divisor(divisor, arrays.compute)
     return divisor
 
 

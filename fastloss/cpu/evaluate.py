@@ -41,6 +41,7 @@ def evaluate(
     whatever the outputs are.
     """
     if input.size == 0:
+        _finish(grad, hess)
         return 0.0
     arrays: Sequence[Any] = (input, target, weight, value, grad, hess)
     if in_fortran_order(arrays[:INPUTS]):
@@ -59,12 +60,16 @@ def evaluate(
             _run_in_pieces(arrays, vectors, dtype, *call)
     except NumbaError as error:
         raise uncompilable(formula, error) from error
-    for out in arrays[INPUTS:]:
-        if isinstance(out, Folded):
-            out.finish()
+    _finish(grad, hess)
     if block_sums is None or block_errors is None:
         return 0.0
     return sums.total(block_sums, block_errors)
+
+
+def _finish(*outs: Array | Folded | None) -> None:
+    for out in outs:
+        if isinstance(out, Folded):
+            out.finish()
 
 
 def total_of(array: Array, dtype: np.dtype[Any]) -> float:

@@ -5,6 +5,8 @@ broadcasting, strides and overlaps, so the checks of the host's arrays serve for
 elements are never read or written from here, which would end the process.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -43,7 +45,8 @@ def remote(name: str, owner: Any) -> Remote:
     Raises
     ------
     TypeError
-        If it has none, a mask, or elements at odd addresses; the message names it ``name``.
+        If it has none, or the array has a mask, elements that are no real numbers of the
+        machine's byte order, or elements at odd addresses; the message names it ``name``.
     """
     interface = interface_of(name, owner)
     if interface.get("mask") is not None:
@@ -59,6 +62,9 @@ def remote(name: str, owner: Any) -> Remote:
     }
     array = np.asarray(_Interface(described)).view(Remote)
     array.owner = owner
+    require_real(name, array, owner)
+    if not array.dtype.isnative:
+        raise TypeError(f"{name} must have the byte order of the machine, got {array.dtype.str}")
     size = array.dtype.itemsize
     if address % size or any(step % size for step in array.strides):
         raise TypeError(f"{name} must have its elements at multiples of their size in memory")
@@ -68,6 +74,9 @@ def remote(name: str, owner: Any) -> Remote:
 def interface_of(name: str, owner: Any) -> dict[str, Any]:
     """Give an array's ``__cuda_array_interface__``, in which foreign strides may be None."""
     try:
+        # JAX's interface names no stream that kernels could wait for.
+        if hasattr(owner, "block_until_ready"):
+            owner.block_until_ready()
         interface: dict[str, Any] = owner.__cuda_array_interface__
     except Exception as error:  # whatever the library says: torch has none for some dtypes
         raise TypeError(f"{name} must be an array of real numbers: {error}") from error
@@ -86,36 +95,51 @@ class Device:
         return f"cuda:{self.index}"
 
     def array(self, name: str, value: object) -> Array:
-        """Describe an argument; what lies on the host is sent to the device."""
-        if not hasattr(value, "__cuda_array_interface__"):
-            value = launch.send(as_real(name, value))
-        array = remote(name, value)
-        require_real(name, array, value)
-        return array
+        """Describe an argument; what lies elsewhere is copied to the device."""
+        home = home_of(name, value)
+        if home != str(self):
+            host = as_real(name, value) if home == "cpu" else fetched(name, value)
+            with launch.active(self.index), self._room(host.shape, host.dtype):
+                value = launch.send(host)
+        return remote(name, value)
 
     def buffer(self, name: str, out: object) -> Array:
         """Describe the array that a caller wants a result in."""
-        if not hasattr(out, "__cuda_array_interface__"):
-            raise TypeError(f"{name} must be an array on {self} or None, got {type_name(out)}")
+        home = home_of(name, out)
+        if home != str(self):
+            raise TypeError(
+                f"{name} must be an array on {self} or None, got {type_name(out)} on {home}"
+            )
         return remote(name, out)
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any], order: Any) -> Array:
         """Give a new array of the caller's library."""
-        try:
+        with self._room(shape, dtype):
             made = self.library.empty(self.index, shape, dtype, order)
-        except Exception as error:
-            if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-                raise MemoryError(
-                    f"no room on {self} for a {dtype} array of shape {shape}: {error}"
-                ) from error
-            raise
         return remote("the result", made)
+
+    def scratch(self, count: int, dtype: np.dtype[Any]) -> Array:
+        """Give memory that only kernels see, as bytes: JAX has no float64 unless told to."""
+        return self.empty((count * dtype.itemsize,), np.dtype(np.uint8), "C").view(dtype)
 
     def give(self, result: Array) -> Array:
         """Give a result as the array that it describes."""
         self.library.finish()
         given: Array = result.owner  # type: ignore[attr-defined]
         return given
+
+    @contextmanager
+    def _room(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Iterator[None]:
+        """Turn each library's own error for a full device into one that says what was asked for."""
+        try:
+            yield
+        except Exception as error:
+            said = str(error).lower().replace("_", " ")  # CUDA_ERROR_OUT_OF_MEMORY, from Numba
+            if not isinstance(error, MemoryError) and "out of memory" not in said:
+                raise
+            raise MemoryError(
+                f"no room on {self} for a {dtype} array of shape {shape}: {error}"
+            ) from error
 
 
 class Visit(Device):
@@ -139,14 +163,15 @@ class Fetched(Host):
 
     def array(self, name: str, value: object) -> Array:
         """Fetch an argument."""
-        if not hasattr(value, "__cuda_array_interface__"):
-            return as_real(name, value)
-        device = remote(name, value)
-        require_real(name, device, value)
-        index = int(home_of(name, value).partition(":")[2])
-        library = library_of(value, interface_of(name, value).get("stream"))
-        with launch.active(index):
-            memory = launch.fetch(device, launch.stream_at(library.stream(index)))
-        low, _ = addresses(device)
-        start = device.__array_interface__["data"][0] - low
-        return np.ndarray(device.shape, device.dtype, memory.data, start, device.strides)
+        return as_real(name, value) if home_of(name, value) == "cpu" else fetched(name, value)
+
+
+def fetched(name: str, value: Any) -> Array:
+    """Copy an array of a GPU to the host, as it lies in memory."""
+    device = remote(name, value)
+    index = int(home_of(name, value).partition(":")[2])
+    with launch.active(index):
+        memory = launch.fetch(device, launch.stream_at(library_of(value).stream(index)))
+    low, _ = addresses(device)
+    start = device.__array_interface__["data"][0] - low
+    return np.ndarray(device.shape, device.dtype, memory.data, start, device.strides)

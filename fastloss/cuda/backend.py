@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba.core.errors import NumbaError
 
-from fastloss.arrays import Operands, caller_level
+from fastloss.arrays import Operands, caller_level, require_divisor
 from fastloss.binding import Itself, bind, uncompilable
 from fastloss.cuda import elementwise, launch
 from fastloss.cuda.arrays import Device
@@ -67,6 +67,7 @@ class _Call:
         self.number = arrays.compute.type
         self.scale: Any = self.number(1)
         self.inverse: Any = ABSENT
+        self.kept: list[Array] = []
 
     def run(
         self,
@@ -78,7 +79,7 @@ class _Call:
     ) -> float | None:
         size = self.arrays.size
         # The divisor, and the total over it: fetched together.
-        results = self.place.empty((2,), FLOAT64, "C") if total or mean else None
+        results = self._scratch(2, FLOAT64) if total or mean else None
         divisor: Any = 1.0
         if mean and (self.arrays.arrays[2] is None or not size):
             divisor = float(size)
@@ -95,17 +96,28 @@ class _Call:
                 self._finish(partials, divisor, results[1:] if slot is None else slot, ABSENT)
         if folds:
             self._fold(outs)
+        if total and mean and not size:
+            _warn("mean of no elements")
         if not total or slot is not None:
             return None
         assert results is not None
-        return self._fetch(results, divisor, mean)
+        return self._fetch(results, divisor)
+
+    def _scratch(self, count: int, dtype: np.dtype[Any]) -> Array:
+        """Give memory that stays until the call ends.
+
+        JAX would use it for its next array while kernels, of which JAX knows nothing, still read.
+        """
+        memory = self.place.scratch(count, dtype)
+        self.kept.append(memory)
+        return memory
 
     def _sum_weights(self, result: Array) -> Any:
         weight = self.arrays.arrays[2]
         partials = self._elements(
             bind(Itself(), self.arrays.compute), (weight, None, None), (None, None, None), True
         )
-        inverse = self.place.empty((1,), self.arrays.compute, "C")
+        inverse = self._scratch(1, self.arrays.compute)
         self._finish(partials, 1.0, result, inverse)
         self.inverse = launch.argument(inverse)
         return launch.argument(result)
@@ -122,7 +134,7 @@ class _Call:
             return None
         launches = list(self._launches([*inputs, *outs], total))
         blocks = [count for count, *_ in launches]
-        partials = self.place.empty((2 * sum(blocks),), FLOAT64, "C") if total else None
+        partials = self._scratch(2 * sum(blocks), FLOAT64) if total else None
         low = 0
         for count, kernel, parts, rest in launches:
             pairs = None if partials is None else partials[2 * low : 2 * (low + count)]
@@ -208,16 +220,17 @@ class _Call:
             tuple(_strides(a, along, False) for a in (x, y, w)),
         )
 
-    def _fetch(self, results: Array, divisor: Any, mean: bool) -> float:
-        found = launch.fetch(results, self.stream)
-        weights = divisor if isinstance(divisor, float) else float(found[0])
-        if mean and not weights:
-            warnings.warn(
-                "mean with weights that sum to zero" if self.arrays.size else "mean of no elements",
-                RuntimeWarning,
-                stacklevel=caller_level(),
-            )
-        return float(found[1])
+    def _fetch(self, results: Array, divisor: Any) -> float:
+        weights, total = map(float, launch.fetch(results, self.stream))
+        if not isinstance(divisor, float):
+            require_divisor(weights, self.arrays.compute)
+            if not weights:
+                _warn("mean with weights that sum to zero")
+        return total
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=caller_level())
 
 
 def _argument(array: Array | None) -> Any:

@@ -21,4 +21,6 @@ def kernel(function: Function) -> Any:
 
 def device(function: Function) -> Function:
     """Compile a function that only kernels call."""
+    if SIMULATED and "cuda" not in function.__code__.co_names:
+        return function  # around each call, the simulator would look for ``cuda`` in the module
     return cast(Function, cuda.jit(device=True)(function))

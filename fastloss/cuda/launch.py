@@ -68,13 +68,16 @@ def new(shape: tuple[int, ...], dtype: np.dtype[Any], order: str) -> Any:
 
 
 def send(array: Array) -> Any:
-    """Copy an array to the device."""
-    array = np.ascontiguousarray(array) if array.ndim else array
-    return Simulated(array.copy()) if SIMULATED else cuda.to_device(array)
+    """Copy an array to the current device, contiguous and in the machine's byte order."""
+    order: Any = "F" if array.flags.fnc else "C"
+    array = np.asarray(array, array.dtype.newbyteorder("="), order=order)
+    return Simulated(array.copy("A")) if SIMULATED else cuda.to_device(array)
 
 
 def fetch(array: Array, stream: Any) -> Array:
-    """Copy a contiguous array to the host, when the work before it is done."""
+    """Copy the memory that an array lies in to the host, when the work before it is done."""
+    if not array.size:
+        return np.empty(0, array.dtype)
     fetched: Array = argument(array).copy_to_host(stream=stream)
     if not SIMULATED and stream:
         stream.synchronize()

@@ -11,6 +11,7 @@ import numpy as np
 from numba import cuda
 
 from fastloss.cuda import launch
+from fastloss.place import library
 
 LEGACY_STREAM = 0
 
@@ -105,17 +106,14 @@ class Jax:
         cuda.default_stream().synchronize()
 
 
-def library_of(value: object, stream: int | None) -> Library:
-    """Give the library that an array comes from; Numba for one that is not known.
-
-    Parameters
-    ----------
-    value : object
-    stream : int or None
-        What the array's interface says of the stream it was written on.
-    """
-    root = type(value).__module__.partition(".")[0]
+def library_of(value: Any) -> Library:
+    """Give the library that an array comes from; Numba for one that is not known."""
     known: dict[str, type[Library]] = {"torch": Torch, "cupy": Cupy, "jax": Jax, "jaxlib": Jax}
-    if root in known:
-        return known[root]()
+    cls = known.get(library(value))
+    if cls is not None:
+        return cls()
+    try:
+        stream = value.__cuda_array_interface__.get("stream")
+    except Exception:  # whoever reads the array says by name what is wrong with it
+        stream = None
     return Numba(stream or LEGACY_STREAM)

@@ -1,0 +1,135 @@
+"""Arrays of other libraries on the host come back as what they are."""
+
+import importlib.util
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import fastloss as fl
+from fastloss import dispatch
+
+DEVICES = [None, pytest.param("cuda", marks=pytest.mark.skipif(
+    importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is not installed"
+))]  # fmt: skip
+
+
+class Other:
+    """An array of a library that follows the array API standard."""
+
+    def __init__(self, array):
+        self.data = np.asarray(array)
+
+    def __array_namespace__(self, api_version=None):
+        return SimpleNamespace(asarray=Other)
+
+    def __array__(self, dtype=None, copy=None):
+        return self.data
+
+    def __dlpack_device__(self):
+        return 1, 0
+
+
+class Convertible:
+    """What NumPy can make an array of, and nothing more."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __array__(self, dtype=None, copy=None):
+        return self.array
+
+
+X, Y = np.array([[3.0, 0.5], [1.0, -2.0]]), np.zeros((2, 2))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_an_array_of_the_array_api_comes_back_as_one(device):
+    loss = fl.SmoothL1Loss()
+    for arguments in ((Other(X), Other(Y)), (Other(X), Y), (X, Other(Y)), (X, Y, Other(Y + 1))):
+        value, gradient = loss.value_and_grad(*arguments, device=device)
+        assert type(gradient) is Other
+        assert value == loss(X, Y)
+        np.testing.assert_array_equal(gradient.data, loss.grad(X, Y))
+    elements = fl.SmoothL1Loss(reduction="none")(Other(3.0), 1.0, device=device)
+    assert type(elements) is Other
+    assert elements.data.shape == ()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_what_only_converts_to_numpy_comes_back_as_numpy(device):
+    gradient = fl.SmoothL1Loss().grad(Convertible(X), Convertible(Y), device=device)
+    assert type(gradient) is np.ndarray
+    np.testing.assert_array_equal(gradient, fl.SmoothL1Loss().grad(X, Y))
+
+
+def test_an_output_of_another_library_is_written_in_place():
+    out = Other(np.zeros((2, 2)))
+    assert fl.SmoothL1Loss().grad(X, Y, out=out) is out
+    np.testing.assert_array_equal(out.data, fl.SmoothL1Loss().grad(X, Y))
+
+
+def test_an_output_that_gives_numpy_a_copy_is_refused():
+    class Copies(Other):
+        def __array__(self, dtype=None, copy=None):
+            return self.data.copy()
+
+    with pytest.raises(TypeError, match="out must be one block of memory.*Copies gives NumPy"):
+        fl.SmoothL1Loss().grad(X, Y, out=Copies(X))
+
+
+# --- pandas
+
+
+@pytest.fixture
+def pandas():
+    return pytest.importorskip("pandas")
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_columns_of_pandas_keep_their_labels(pandas, device):
+    x = pandas.Series([3.0, 0.5], index=["a", "b"], name="residual")
+    value, gradient = fl.SmoothL1Loss().value_and_grad(x, 0.0, device=device)
+    assert value == 1.3125
+    expected = pandas.Series([0.5, 0.25], index=["a", "b"], name="residual")
+    pandas.testing.assert_series_equal(gradient, expected)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_tables_of_pandas_keep_their_labels(pandas, device):
+    x = pandas.DataFrame(X, index=["a", "b"], columns=["u", "v"])
+    elements = fl.MSELoss(reduction="none")(x, Y, device=device)
+    pandas.testing.assert_frame_equal(elements, x**2)
+    # A result of another shape has no labels.
+    assert type(fl.MSELoss().grad(np.ones(2), x)) is np.ndarray
+
+
+# --- devices
+
+
+@pytest.mark.parametrize("device", ["gpu0", "CUDA", "cuda:", "cuda:x", "cpu:0", "", 0, b"cpu"])
+def test_a_device_has_a_name_as_in_torch(device):
+    with pytest.raises(ValueError, match="device must be None, 'cpu', 'cuda' or 'cuda:N', got"):
+        fl.SmoothL1Loss()(X, Y, device=device)
+    with pytest.raises(ValueError, match="device must be"):
+        fl.smooth_l1_loss(X, Y, device=device)
+
+
+def test_the_cpu_is_a_device_too():
+    assert fl.SmoothL1Loss()(X, Y, device="cpu") == fl.SmoothL1Loss()(X, Y)
+    np.testing.assert_array_equal(
+        fl.SmoothL1Loss().grad(X, Y, device="cpu"), fl.SmoothL1Loss().grad(X, Y)
+    )
+
+
+def test_without_numba_cuda_the_package_to_install_is_named(monkeypatch):
+    class OnDevice:
+        __cuda_array_interface__ = {"shape": (3,)}
+
+    monkeypatch.setattr(dispatch, "find_spec", lambda name: None)
+    words = r'needs numba-cuda: pip install "fastloss\[cuda13\]".*fastloss\[cuda12\]'
+    with pytest.raises(ImportError, match=f"input is on cuda:0, which {words}"):
+        fl.SmoothL1Loss()(OnDevice(), 0.0)
+    with pytest.raises(ImportError, match=words):
+        fl.SmoothL1Loss()(X, Y, device="cuda:1")
+    assert fl.SmoothL1Loss()(X, Y, device="cpu") == fl.SmoothL1Loss()(X, Y)
