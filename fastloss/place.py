@@ -159,30 +159,3 @@ def like(value: Any, result: Array) -> Any:
 def _axes(value: Any) -> dict[str, Any]:
     names = ("index", "name") if value.ndim == 1 else ("index", "columns")
     return {name: getattr(value, name) for name in names}
-
-
-def home_of(name: str, value: Any) -> Home:
-    """Say where an array lives; what is no array will become one on the host."""
-    if isinstance(value, np.ndarray):
-        return "cpu"
-    if hasattr(value, "__dask_graph__"):
-        raise TypeError("Dask collections have no back end: call compute() on them first")
-    if library(value) == "torch" and getattr(value, "requires_grad", False):
-        raise TypeError(
-            f"{name} requires grad, which is not recorded here: pass {name}.detach(), or use the "
-            "losses of fastloss.torch"
-        )
-    if hasattr(value, "__dlpack_device__"):
-        kind, index = value.__dlpack_device__()
-        if kind in _DLPACK_CUDA:
-            return f"cuda:{index}"
-        if kind in _DLPACK_HOST:
-            return "cpu"
-        raise TypeError(
-            f"{name} must live on the CPU or a CUDA device, got an array on DLPack's device type "
-            f"{int(kind)}"
-        )
-    if hasattr(value, "__cuda_array_interface__"):
-        memory: Any = getattr(value, "gpu_data", None)  # of Numba's arrays
-        return f"cuda:{memory.context.device.id if hasattr(memory, 'context') else 0}"
-    return "cpu"
