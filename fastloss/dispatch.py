@@ -82,7 +82,7 @@ class Located(NamedTuple):
             return Host(self.sample) if self.sample is not None else HOST
         from fastloss.cuda import driver
 
-        driver.require()
+        driver.require(self.home)
         if self.home == "cpu":
             from fastloss.cuda.arrays import Fetched
 

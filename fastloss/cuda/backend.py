@@ -200,6 +200,11 @@ class _Call:
         blocks = prod(own)
         if not blocks:
             return
+        if max(count, blocks) >= PIECE:
+            raise ValueError(
+                f"input must not meet {PIECE} targets or more with each element on a GPU, got the "
+                f"shape {own} in {shape}: sum the gradient in pieces"
+            )
         # One axis at least, as kernels take no strides without.
         there = tuple(shape[k] for k in kept) or (1,)
         folded = tuple(shape[k] for k in along)

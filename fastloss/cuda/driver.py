@@ -30,8 +30,19 @@ def devices() -> list[str]:
     ]
 
 
-def require() -> None:
-    """Raise RuntimeError where kernels cannot run."""
+def require(home: str) -> None:
+    """Raise an error where kernels cannot run on the device ``home``.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no driver or no device.
+    ValueError
+        If there are devices, but not this one.
+    """
     reason = why_not()
     if reason is not None:
         raise RuntimeError(f"CUDA kernels cannot run: {reason}")
+    index = home.partition(":")[2]
+    if index and not SIMULATED and int(index) >= len(cuda.gpus):
+        raise ValueError(f"device must be one of {len(cuda.gpus)} from cuda:0 on, got {home}")
