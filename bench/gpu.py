@@ -207,19 +207,12 @@ def rows(
     copy, copied = copy_of(moved)
     times = interleave({**calls, "copy": copy}, rounds, repeats)
     peak = copied / times["copy"]
-    return [
-        Row(
-            what,
-            size,
-            dtype,
-            name,
-            seconds,
-            moved / seconds / 1e9,
-            moved / seconds / peak,
-            seconds / times[OURS],
-        )
-        for name, seconds in times.items()
-    ]
+    found = []
+    for name, seconds in times.items():
+        speed = (copied if name == "copy" else moved) / seconds
+        ratio = seconds / times[OURS]
+        found.append(Row(what, size, dtype, name, seconds, speed / 1e9, speed / peak, ratio))
+    return found
 
 
 def check(calls: dict[str, Call], dtype: str) -> None:
