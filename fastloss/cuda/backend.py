@@ -90,10 +90,16 @@ class _Call:
         folds = any(out is not None and out.size != size for out in outs)
         elements = (value, None, None) if folds else (value, *outs)
         if total or any(out is not None for out in elements):
-            partials = self._elements(self.formula, self.arrays.arrays, elements, total)
+            inputs = self.arrays.arrays
+            apart = total and not self._alike(inputs, elements)
+            partials = self._elements(
+                self.formula, inputs, (None, None, None) if apart else elements, total
+            )
             if total:
                 assert results is not None
                 self._finish(partials, divisor, results[1:] if slot is None else slot, ABSENT)
+            if apart:
+                self._elements(self.formula, inputs, elements, False)
         if folds:
             self._fold(outs)
         if total and mean and not size:
@@ -162,6 +168,13 @@ class _Call:
             elements = next(a.size for a in part if a is not None)
             count = _ceil(elements, THREADS * each)
             yield count, elementwise.scalars, part, (elements, *here, each)
+
+    def _alike(self, inputs: Sequence[Array | None], outs: Sequence[Array | None]) -> bool:
+        """Whether the outputs leave the order of a sum as it is without them."""
+        together = [*inputs, *outs]
+        alone, beside = axes(inputs), axes(together)
+        same = alone.shape == beside.shape and alone.strides == beside.strides[: len(inputs)]
+        return same and self._lanes(inputs) == self._lanes(together)
 
     def _lanes(self, arrays: Sequence[Array | None]) -> int:
         """Count the elements in 16 bytes if all arrays can be moved so, or give 0."""

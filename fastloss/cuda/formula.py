@@ -59,7 +59,7 @@ if not SIMULATED:
         (infinities), the quotient before it is right.
         """
         if b == types.float32:
-            steps, high, low, up, down = 0, 2.0**100, 2.0**-100, 2.0**64, 2.0**-64
+            steps, high, low, up, down = 1, 2.0**100, 2.0**-100, 2.0**64, 2.0**-64
         else:
             steps, high, low, up, down = 2, 2.0**900, 2.0**-900, 2.0**512, 2.0**-512
 

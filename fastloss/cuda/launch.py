@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numba import cuda
+from numba.cuda.core import config
 
 from fastloss.cuda.address import addresses
 from fastloss.cuda.jit import SIMULATED, THREADS
@@ -57,7 +58,13 @@ def stream_at(address: int) -> Any:
 
 def run(kernel: Any, blocks: int, stream: Any, *arguments: Any) -> None:
     """Launch a kernel."""
-    kernel[blocks, THREADS, stream](*arguments)
+    warns = config.CUDA_LOW_OCCUPANCY_WARNINGS
+    config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # a small array, or a last sum, has few blocks
+    try:
+        configured = kernel[blocks, THREADS, stream]
+    finally:
+        config.CUDA_LOW_OCCUPANCY_WARNINGS = warns
+    configured(*arguments)
 
 
 def new(shape: tuple[int, ...], dtype: np.dtype[Any], order: str) -> Any:
