@@ -40,6 +40,15 @@ def _bytes(low, size):
     return (ctypes.c_char * size).from_address(low)
 
 
+def unaligned_by_one(array):
+    """Contiguous, but not from a multiple of 16 bytes on."""
+    return np.zeros(array.size + 1, array.dtype)[1:].reshape(array.shape)
+
+
+def wider(array):
+    return array.astype(np.float64)
+
+
 shapes = st.lists(st.integers(1, 4), min_size=0, max_size=4).map(tuple)
 
 
@@ -242,3 +251,17 @@ def test_addresses_of_arrays_that_step_backwards_or_not_at_all():
     assert addresses(x[::-1]) == (base, 96)
     assert addresses(np.broadcast_to(x[0], (9, 4))) == (base, 32)
     assert addresses(x[:0])[1] == 0
+
+
+@pytest.mark.parametrize("layout", [unaligned_by_one, wider, transposed, reversed_])
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_sum_has_the_same_bits_whatever_output_is_written_beside_it(layout, in_place):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 15, 16)).astype(np.float32)
+    x, loss = device(x), fl.SmoothL1Loss(reduction="sum")
+    alone = loss(x, device(y))
+    out = x if in_place else device(layout(np.zeros((15, 16), np.float32)))
+    expected = loss.grad(x, device(y)).array
+    value, gradient = loss.value_and_grad(x, device(y), out=out)
+    assert value == alone
+    np.testing.assert_array_equal(gradient.array, expected)
