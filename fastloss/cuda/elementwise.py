@@ -302,9 +302,9 @@ def vectors(
                 error,
             )
         else:
-            # A range with a step would divide, by a subroutine, to count its elements.
-            for k in range(UNROLL * lanes):
-                m = start + k * THREADS + int64(cuda.threadIdx.x)
+            # Of unknown length, it is not unrolled: that would cost the others registers.
+            while start < size:
+                m = start + int64(cuda.threadIdx.x)
                 if m < size:
                     total, error = one(
                         formula,
@@ -322,6 +322,7 @@ def vectors(
                         total,
                         error,
                     )
+                start += THREADS
     leave(partials, total, error)
 
 
