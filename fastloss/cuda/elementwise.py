@@ -30,9 +30,13 @@ from fastloss.cuda.jit import SIMULATED, THREADS, device, kernel
 from fastloss.cuda.tuples import lanes_sum, lanewise
 from fastloss.formulas import quotient
 
-if not SIMULATED:
+if SIMULATED:
+    from fastloss.cuda.plain_lanes import plus
+else:
     from numba.core.types.containers import BaseTuple
     from numba.cuda.extending import overload
+
+    from fastloss.cuda.lanes import plus
 
 # 16-byte loads of each array in flight before the first store.
 UNROLL = 2
@@ -83,9 +87,10 @@ def terms(formula: Any, r: Any, w: Any) -> Any:
 @device
 def add(total: Any, error: Any, term: Any) -> Any:
     """Add a term, and the rounding error of that to the error (two-sum)."""
-    result = total + term
+    term = float64(term)
+    result = plus(total, term)
     part = result - total
-    return result, error + ((total - (result - part)) + (term - part))
+    return result, error + ((total - (result - part)) + plus(term, -part))
 
 
 def accumulate(partials: Any, total: Any, error: Any, lanes: Any) -> Any:
@@ -297,9 +302,9 @@ def vectors(
                 error,
             )
         else:
-            # A range with a step would divide, by a subroutine, to count its elements.
-            for k in range(UNROLL * lanes):
-                m = start + k * THREADS + int64(cuda.threadIdx.x)
+            # Of unknown length, it is not unrolled: that would cost the others registers.
+            while start < size:
+                m = start + int64(cuda.threadIdx.x)
                 if m < size:
                     total, error = one(
                         formula,
@@ -317,6 +322,7 @@ def vectors(
                         total,
                         error,
                     )
+                start += THREADS
     leave(partials, total, error)
 
 

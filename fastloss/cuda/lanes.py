@@ -53,6 +53,24 @@ def multiply_add(typingctx, a, b, c):  # type: ignore[no-untyped-def] # noqa: AN
     return a(a, a, a), generate
 
 
+@intrinsic
+def plus(typingctx, a, b):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Give ``a + b`` as it stands: no product that was made before is fused into it.
+
+    The compiler fuses one of two products where it likes, which need not be the same one for each
+    GPU and beside each gradient.
+    """
+    if a not in _INTRINSIC:
+        return None
+    letter, kind = _INTRINSIC[a]
+    code = f"add.rn.f{a.bitwidth} $0, $1, $2;"
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _assembly(builder, code, f"={letter},{letter},{letter}", kind, *arguments)
+
+    return a(a, a), generate
+
+
 def lanes_of(dtype: Any) -> int:
     """Count the elements of a dtype in 16 bytes."""
     return int(VECTOR_BYTES * 8 // dtype.bitwidth)

@@ -8,8 +8,12 @@ from typing import Any
 
 from fastloss.cuda.jit import SIMULATED
 
-if not SIMULATED:
+if SIMULATED:
+    from fastloss.cuda.plain_lanes import plus
+else:
     from numba.cuda.extending import overload
+
+    from fastloss.cuda.lanes import plus
 
 
 def lanewise(function: Any) -> Any:
@@ -39,7 +43,7 @@ def lanewise(function: Any) -> Any:
 
 def pairs_sum(lanes: Any) -> Any:
     """Add up neighbours."""
-    return tuple(a + b for a, b in zip(lanes[::2], lanes[1::2], strict=True))
+    return tuple(plus(a, b) for a, b in zip(lanes[::2], lanes[1::2], strict=True))
 
 
 def lanes_sum(lanes: Any) -> Any:
@@ -52,8 +56,8 @@ if not SIMULATED:
     @overload(pairs_sum)
     def _pairs_sum(lanes):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
         if len(lanes) == 2:
-            return lambda lanes: (lanes[0] + lanes[1],)
-        return lambda lanes: (lanes[0] + lanes[1],) + pairs_sum(lanes[2:])  # noqa: RUF005
+            return lambda lanes: (plus(lanes[0], lanes[1]),)
+        return lambda lanes: (plus(lanes[0], lanes[1]),) + pairs_sum(lanes[2:])  # noqa: RUF005
 
     @overload(lanes_sum)
     def _lanes_sum(lanes):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
