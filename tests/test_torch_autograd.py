@@ -107,9 +107,9 @@ def calls(monkeypatch):
 
 
 def _recorded(seen, name, method):
-    def record(*arguments):
+    def record(*arguments, **options):
         seen.append(name)
-        return method(*arguments)
+        return method(*arguments, **options)
 
     return record
 
@@ -517,3 +517,93 @@ def test_without_torch_the_import_says_what_to_install():
     assert 'ImportError: fastloss.torch needs PyTorch: pip install "fastloss[torch]"' in (
         result.stderr
     )
+
+
+# Memory of gradients
+
+
+@pytest.fixture
+def large():
+    """A prediction whose gradient's memory is worth keeping, and a step that gives it."""
+    ft.release_memory()
+    x, y = pair(1 << 19)
+
+    def gradient(loss=None):
+        x.grad = None
+        (loss or ft.SmoothL1Loss())(x, y).backward()
+        return x.grad
+
+    yield x, gradient
+    ft.release_memory()
+
+
+def test_the_memory_of_a_gradient_that_was_dropped_is_used_again(large):
+    _, gradient = large
+    address = gradient().data_ptr()
+    for _ in range(3):
+        assert gradient().data_ptr() == address
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [
+        lambda g: g,
+        lambda g: g[10:20],
+        lambda g: g.numpy(),
+        lambda g: g.numpy()[::2],
+        lambda g: memoryview(g.numpy()),
+        lambda g: torch.utils.dlpack.to_dlpack(g),
+        lambda g: g.untyped_storage(),
+        lambda g: torch.nn.Parameter(g),
+    ],
+    ids=["itself", "slice", "array", "slice of array", "buffer", "capsule", "storage", "parameter"],
+)
+def test_memory_that_is_still_held_is_not_used_again(large, hold):
+    _, gradient = large
+    first = gradient()
+    before, address = first.clone(), first.data_ptr()
+    held = hold(first)
+    del first
+    second = gradient(ft.MSELoss())
+    assert second.data_ptr() != address
+    assert not torch.equal(second, before)
+    del held
+
+
+def test_gradients_of_several_losses_in_one_graph_do_not_meet(large):
+    x, _ = large
+    losses = [ft.SmoothL1Loss(), ft.MSELoss(), ft.L1Loss()]
+    y = torch.zeros_like(x)
+    values = [loss(x, y) for loss in losses]  # all forward passes before any backward
+    gradients = [torch.autograd.grad(value, x)[0] for value in values]
+    for loss, gradient in zip(losses, gradients, strict=True):
+        assert torch.equal(gradient, torch.autograd.grad(loss(x, y), x)[0])
+
+
+def test_threads_do_not_share_gradients(large):
+    from concurrent.futures import ThreadPoolExecutor
+
+    def step(seed):
+        x = torch.full((1 << 19,), float(seed)).requires_grad_()
+        ft.MSELoss(reduction="sum")(x, torch.zeros_like(x)).backward()
+        return x.grad
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            for seed, gradient in enumerate(pool.map(step, range(8))):
+                assert (gradient == 2 * seed).all()
+
+
+def test_memory_order_of_permuted_tensors_stays(large):
+    x, y = (t.detach().reshape(1 << 9, 1 << 10).T.requires_grad_() for t in (large[0], large[0]))
+    ft.SmoothL1Loss()(x, y.detach()).backward()
+    assert x.grad.shape == x.shape
+
+
+def test_released_memory_is_gone(large):
+    from fastloss.torch import memory
+
+    large[1]()
+    assert memory.kept._vector.size == 1 << 19
+    ft.release_memory()
+    assert memory.kept._vector.size == 0

@@ -41,7 +41,7 @@ def add_tile(terms: Vector, sums: Vector, errors: Vector) -> None:
 @inner
 def _add_quarters(a: Vector, b: Vector, c: Vector, d: Vector, sums: Vector, errors: Vector) -> None:
     for i in range(sums.size):
-        term = (a[i] + b[i]) + (c[i] + d[i])
+        term = (np.float64(a[i]) + np.float64(b[i])) + (np.float64(c[i]) + np.float64(d[i]))
         before = sums[i]
         after = before + term
         seen = after - before

@@ -16,6 +16,7 @@ except ModuleNotFoundError as error:
 
 from fastloss.torch.functional import huber_loss, l1_loss, mse_loss, smooth_l1_loss
 from fastloss.torch.losses import HuberLoss, L1Loss, Loss, MSELoss, SmoothL1Loss
+from fastloss.torch.memory import release_memory
 
 __all__ = [
     "HuberLoss",
@@ -26,5 +27,6 @@ __all__ = [
     "huber_loss",
     "l1_loss",
     "mse_loss",
+    "release_memory",
     "smooth_l1_loss",
 ]

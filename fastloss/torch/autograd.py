@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from fastloss.loss import Loss
+from fastloss.torch.memory import kept
 
 
 class Evaluate(torch.autograd.Function):
@@ -144,8 +145,9 @@ def _value_and_grad(
     x, y, w = _memory(input, target, weight)
     if loss.reduction != "none" and input.is_cuda:
         return loss.value_and_grad(x, y, w, total=_scalar(input))
-    value, gradient = loss.value_and_grad(x, y, w)
-    return _tensor(value, input), _tensor(gradient, input)
+    out = kept.like(input, target) if input.is_cpu else None
+    value, gradient = loss.value_and_grad(x, y, w, out=None if out is None else out.numpy())
+    return _tensor(value, input), _tensor(gradient, input) if out is None else out
 
 
 def _grad(loss: Loss, input: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
