@@ -6,7 +6,7 @@ compiled and linked with the options of a launch, for compute capability 8.0 and
 when
 
 - it has no subroutine (IEEE division is one) and nothing in local memory or on a stack;
-- it has at most 64 registers, with which four blocks fit a multiprocessor, or 128 if it folds;
+- it has at most 64 registers, with which four blocks fit a multiprocessor;
 - no instruction is a minimum or maximum: these drop NaN;
 - a kernel that computes in float32 and sums nothing has no float64 arithmetic and no conversion;
 - no product is fused into a sum: the compiler could choose another one of two products on another
@@ -219,10 +219,7 @@ def demand(case: Case) -> Demand:
     wide = given["scale"].dtype == np.float64
     sums = case.kernel == "folded" or bool(present("partials"))
     allowed = Demand(float64=wide or sums, fused=wide or not sums)
-    if case.kernel == "folded":
-        # Its loop is unrolled four times: half as many threads have twice the loads in flight.
-        return allowed._replace(registers=2 * REGISTERS)
-    if case.kernel == "scalars":
+    if case.kernel in ("folded", "scalars"):
         return allowed
     loads, stores = present("x", "y", "w"), present("value_out", "grad_out", "hess_out")
     return allowed._replace(loads=loads * elementwise.UNROLL, stores=stores * elementwise.UNROLL)

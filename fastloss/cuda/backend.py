@@ -220,7 +220,10 @@ class _Call:
             )
         # One axis at least, as kernels take no strides without.
         there = tuple(shape[k] for k in kept) or (1,)
-        folded = tuple(shape[k] for k in along)
+        # Two axes at least: with the division that a second one takes, the kernel's loop is not
+        # unrolled, which would take up to 128 registers instead of 46.
+        pad = (1,) * (2 - len(along))
+        folded = (*pad, *(shape[k] for k in along))
         seen = [None if out is None else out.reshape(full) for out in outs]
         launch.run(
             elementwise.folded,
@@ -235,7 +238,10 @@ class _Call:
             tuple(_strides(a, kept, True) for a in (x, y, w, *seen)),
             count,
             folded,
-            tuple(_strides(a, along, False) for a in (x, y, w)),
+            tuple(
+                () if a is None else (*(0 for _ in pad), *_strides(a, along, False))
+                for a in (x, y, w)
+            ),
         )
 
     def _fetch(self, results: Array, divisor: Any) -> float:
