@@ -10,6 +10,7 @@ from numba.core import types
 from numba.core.types.containers import BaseNamedTuple
 
 from fastloss.binding import grad, hess, scaled_grad, value
+from fastloss.cuda.division import FLOAT32, FLOAT64, division
 from fastloss.cuda.jit import SIMULATED, device
 from fastloss.formulas import quotient
 
@@ -50,30 +51,10 @@ if not SIMULATED:
             return lambda formula, r, scale: method(formula, r, scale)
         return lambda formula, r, scale: scale * grad(formula, r)
 
+    _divide32 = device(division(FLOAT32, reciprocal, multiply_add))
+    _divide64 = device(division(FLOAT64, reciprocal, multiply_add))
+
     @overload(quotient)
     def _quotient(a, b):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-        """Divide without the subroutine that IEEE division calls for extreme exponents.
-
-        Both are moved to where the reciprocal is a normal number; one step of Newton's method on
-        the quotient makes it exact but for the last rounding. Where that step is not a number
-        (infinities), the quotient before it is right.
-        """
-        if b == types.float32:
-            steps, high, low, up, down = 1, 2.0**100, 2.0**-100, 2.0**64, 2.0**-64
-        else:
-            steps, high, low, up, down = 2, 2.0**900, 2.0**-900, 2.0**512, 2.0**-512
-
-        def divide(a, b):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-            T = type(b)
-            move = T(1)
-            move = T(down) if abs(b) > T(high) else move
-            move = T(up) if abs(b) < T(low) else move
-            a, b = a * move, b * move
-            inverse = reciprocal(b)
-            for _ in range(steps):
-                inverse = multiply_add(multiply_add(-inverse, b, T(1)), inverse, inverse)
-            first = a * inverse
-            better = multiply_add(multiply_add(-first, b, a), inverse, first)
-            return better if better == better else first
-
-        return divide
+        divide = _divide32 if b == types.float32 else _divide64
+        return lambda a, b: divide(a, b)
