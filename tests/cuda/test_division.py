@@ -44,7 +44,7 @@ def reciprocal_off_by(error):
     def reciprocal(b):
         T = type(b)
         exact = T(1) / b
-        if not np.isfinite(exact) or exact == 0:
+        if not np.isfinite(exact) or exact == 0 or not error:
             return exact
         return (
             np.nextafter(exact, T(error * inf))
