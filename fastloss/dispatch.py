@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastloss.model import Model
-from fastloss.place import HOST, Home, Host, Place, home_of, is_foreign
+from fastloss.place import HOST, Home, Host, Place, home_of, is_foreign, library
 
 NO_NUMBA_CUDA = (
     'kernels for it need numba-cuda: pip install "fastloss[cuda13]", or "fastloss[cuda12]" for a '
@@ -124,12 +124,15 @@ def locate(arguments: dict[str, Any], device: str | None) -> Located:
         home = distinct[0] if distinct else "cpu"
         sample, moves = next(iter(foreign), None), False
     if home != "cpu":
-        _require_cuda(next((n for n, h in homes.items() if h == home), "device"), home)
+        _require_cuda(next((n for n, h in homes.items() if h == home), None), home)
     return Located(home, sample, moves)
 
 
 def _parse(device: object, homes: list[Home]) -> Home:
-    match = re.fullmatch(r"cpu|cuda(:\d+)?", device) if isinstance(device, str) else None
+    text = device if isinstance(device, str) else ""
+    if library(device) == "torch":  # torch.device
+        text = str(device)
+    match = re.fullmatch(r"cpu|cuda(:\d+)?", text)
     if match is None:
         raise ValueError(f"device must be None, 'cpu', 'cuda' or 'cuda:N', got {device!r}")
     if match[0] != "cuda":
@@ -137,12 +140,10 @@ def _parse(device: object, homes: list[Home]) -> Home:
     return next((home for home in homes if home != "cpu"), "cuda:0")
 
 
-def _require_cuda(name: str, home: Home) -> None:
+def _require_cuda(name: str | None, home: Home) -> None:
     if find_spec("numba_cuda") is None:
-        raise ImportError(
-            f'{name} is on {home}, which needs numba-cuda: pip install "fastloss[cuda13]" '
-            '("fastloss[cuda12]" for a driver of CUDA 12)'
-        )
+        what = f"device={home!r}" if name is None else f"{name} is on {home}"
+        raise ImportError(f"{what}: {NO_NUMBA_CUDA}")
 
 
 def _is_plain(weight: object) -> bool:

@@ -123,7 +123,10 @@ def home_of(name: str, value: Any) -> Home:
             "losses of fastloss.torch"
         )
     if hasattr(value, "__dlpack_device__"):
-        kind, index = value.__dlpack_device__()
+        try:
+            kind, index = value.__dlpack_device__()
+        except Exception as error:  # whatever the library says: torch's "meta" has no memory
+            raise TypeError(f"{name} must live on the CPU or a CUDA device: {error}") from error
         if kind in _DLPACK_CUDA:
             return f"cuda:{index}"
         if kind in _DLPACK_HOST:

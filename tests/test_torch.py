@@ -115,3 +115,15 @@ def test_tensors_that_record_gradients_are_refused_with_the_way_out(torch):
     x = torch.tensor([3.0, 0.5], requires_grad=True)
     with pytest.raises(TypeError, match="input requires grad.*detach.*fastloss.torch"):
         fl.SmoothL1Loss()(x, torch.zeros(2))
+
+
+def test_a_device_may_be_named_by_torch(torch):
+    x = torch.tensor([3.0, 0.5])
+    assert fl.SmoothL1Loss()(x, 0.0, device=torch.device("cpu")) == 1.3125
+    with pytest.raises(ValueError, match="device must be None, 'cpu', 'cuda' or 'cuda:N'"):
+        fl.SmoothL1Loss()(x, 0.0, device=torch.device("meta"))
+
+
+def test_tensors_without_memory_are_refused(torch):
+    with pytest.raises(TypeError, match="input must live on the CPU or a CUDA device"):
+        fl.SmoothL1Loss()(torch.zeros(3, device="meta"), 0.0)
