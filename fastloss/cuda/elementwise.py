@@ -1,10 +1,9 @@
 """Value, gradient and curvature of every element, and their sum, in one pass over memory.
 
 Two kernels compute whatever outputs are not absent (see ``absent.py``): ``vectors`` moves 16 bytes
-at a time, ``scalars`` takes arrays of any dtype and strides. Both run the same ``compute`` on
-tuples of lanes. A block of threads takes a fixed run of elements and leaves their sum, with its
-rounding error beside it, in ``partials``; ``finish`` adds those up in a fixed order. So a sum
-depends on nothing but the elements: not on the GPU, not on chance.
+at a time, ``scalars`` takes arrays of any dtype and strides. Both compute on tuples of lanes. A
+block of threads takes a fixed run of elements and leaves their sum in ``partials`` (``sums.py``);
+``finish`` adds those up.
 """
 
 from math import nan
@@ -26,17 +25,10 @@ from fastloss.cuda.absent import (
     times,
 )
 from fastloss.cuda.formula import hess, scaled_grad, value
-from fastloss.cuda.jit import SIMULATED, THREADS, device, kernel
-from fastloss.cuda.tuples import lanes_sum, lanewise
+from fastloss.cuda.jit import THREADS, device, kernel
+from fastloss.cuda.sums import accumulate, add, combine, leave
+from fastloss.cuda.tuples import lanewise
 from fastloss.formulas import quotient
-
-if SIMULATED:
-    from fastloss.cuda.plain_lanes import plus
-else:
-    from numba.core.types.containers import BaseTuple
-    from numba.cuda.extending import overload
-
-    from fastloss.cuda.lanes import plus
 
 # 16-byte loads of each array in flight before the first store.
 UNROLL = 2
@@ -82,63 +74,6 @@ def scaled_hesses(formula: Any, r: Any, factor: Any) -> Any:
 def terms(formula: Any, r: Any, w: Any) -> Any:
     """Give the term of the sum: in float64 the product of two float32 is exact."""
     return float64(w) * float64(value(formula, r))
-
-
-@device
-def add(total: Any, error: Any, term: Any) -> Any:
-    """Add a term, and the rounding error of that to the error (two-sum)."""
-    term = float64(term)
-    result = plus(total, term)
-    part = result - total
-    return result, error + ((total - (result - part)) + plus(term, -part))
-
-
-def accumulate(partials: Any, total: Any, error: Any, lanes: Any) -> Any:
-    """Add lanes to a thread's sum if it is asked for."""
-    return (total, error) if isinstance(partials, tuple) else add(total, error, lanes_sum(lanes))
-
-
-def leave(partials: Any, total: Any, error: Any) -> None:
-    """Combine the sums of a block's threads by halves and leave them in ``partials``."""
-    if not isinstance(partials, tuple):
-        combine(partials, cuda.blockIdx.x, total, error)
-
-
-@device
-def combine(pairs: Any, index: Any, total: Any, error: Any) -> None:
-    """Combine the sums of a block's threads by halves into the pair of this index."""
-    totals = cuda.shared.array(THREADS, float64)
-    errors = cuda.shared.array(THREADS, float64)
-    thread = cuda.threadIdx.x
-    totals[thread] = total
-    errors[thread] = error
-    cuda.syncthreads()
-    half = THREADS // 2
-    while half:
-        if thread < half:
-            total, error = add(totals[thread], errors[thread], totals[thread + half])
-            totals[thread] = total
-            errors[thread] = error + errors[thread + half]
-        cuda.syncthreads()
-        half //= 2
-    if thread == 0:
-        pairs[2 * index] = totals[0]
-        pairs[2 * index + 1] = errors[0]
-
-
-if not SIMULATED:
-
-    @overload(accumulate)
-    def _accumulate(partials, total, error, lanes):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-        if isinstance(partials, BaseTuple):
-            return lambda partials, total, error, lanes: (total, error)
-        return lambda partials, total, error, lanes: add(total, error, lanes_sum(lanes))
-
-    @overload(leave)
-    def _leave(partials, total, error):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-        if isinstance(partials, BaseTuple):
-            return lambda partials, total, error: None
-        return lambda partials, total, error: combine(partials, cuda.blockIdx.x, total, error)
 
 
 @device
@@ -216,7 +151,7 @@ def scalars(
                 total,
                 error,
             )
-    leave(partials, total, error)
+    leave(partials, cuda.blockIdx.x, total, error)
 
 
 @device
@@ -323,7 +258,7 @@ def vectors(
                         error,
                     )
                 start += THREADS
-    leave(partials, total, error)
+    leave(partials, cuda.blockIdx.x, total, error)
 
 
 @kernel
