@@ -136,7 +136,7 @@ def algebra_of(X: Any, place: Place) -> Algebra:
         return Arrays(sys.modules[own])
     if find_spec("cupy") is not None:
         return Arrays(import_module("cupy"))
-    if find_spec("torch") is not None:
+    if find_spec("torch") is not None and import_module("torch").cuda.is_available():
         return Torch(str(place))
     raise ImportError(
         "the linear model on a GPU multiplies matrices by CuPy or PyTorch: pip install "

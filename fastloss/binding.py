@@ -82,8 +82,8 @@ def _convert(cls: Any, formula: Any, dtype: np.dtype[Any]) -> Any:
         return cls._make(convert(p) if isinstance(p, float | np.floating) else p for p in formula)
 
 
-# A user's class -> (what its code was, the class compiled from that code).
-_compiled: WeakKeyDictionary[type, tuple[list[Any], type]] = WeakKeyDictionary()
+# A user's class -> (what its code was, which is kept alive, its marks, the class compiled from it).
+_compiled: WeakKeyDictionary[type, tuple[list[Any], list[Any], type]] = WeakKeyDictionary()
 _numbers = count()
 
 
@@ -95,18 +95,24 @@ def _current(cls: type) -> type:
     new class.
     """
     code = _code_of(cls)
+    marks = [_mark(thing) for thing in code]
     known = _compiled.get(cls)
     if known is not None:
-        if list(map(id, known[0])) == list(map(id, code)):
-            return known[1]
+        if known[1] == marks:
+            return known[2]
         for thing in code:  # helpers that Numba has compiled keep the constants of that moment
             if isinstance(thing, Dispatcher):
                 thing.recompile()
     # The name must be new too: Numba names machine code after it, and LLVM links by name.
     name = f"{cls.__name__}_{next(_numbers)}"
     current = type(name, (cls,), {"__slots__": (), "__module__": cls.__module__})
-    _compiled[cls] = code, current
+    _compiled[cls] = code, marks, current
     return current
+
+
+def _mark(thing: Any) -> Any:
+    """Give what tells a thing from another; arrays, which Numba freezes, may change in place."""
+    return (id(thing), thing.tobytes()) if isinstance(thing, np.ndarray) else id(thing)
 
 
 def _code_of(cls: type) -> list[Any]:

@@ -51,8 +51,8 @@ class Loss:
         Where to compute; by default where the arrays live. Arrays that live elsewhere are copied.
 
     Results are given as arrays of the library that the arguments come from: NumPy, PyTorch (see
-    :mod:`fastloss.torch` for gradients that PyTorch records), CuPy, JAX, Numba, pandas. Of several
-    libraries other than NumPy, the first argument's counts.
+    :mod:`fastloss.torch` for gradients that PyTorch records), CuPy, JAX, Numba, pandas (rows meet
+    by position, not by label). Of several libraries other than NumPy, the first argument's counts.
 
     Sums accumulate in float64 and have the same bits for any number of threads.
 

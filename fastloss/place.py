@@ -154,7 +154,7 @@ def like(value: Any, result: Array) -> Any:
     if name == "torch":
         return sys.modules["torch"].from_numpy(result)
     if name == "pandas":
-        same = value.shape == result.shape
+        same = value.shape == result.shape and hasattr(value, "index")
         return type(value)(result, **_axes(value)) if same else result
     return value.__array_namespace__().asarray(result)
 

@@ -257,7 +257,7 @@ def test_a_third_derivative_is_refused():
     x, y, _ = smooth_points(((5,), (5,), None))
     first = torch.autograd.grad(ft.Loss(Tilted())(x, y), x, create_graph=True)[0]
     second = torch.autograd.grad((first**2).sum(), x, create_graph=True)[0]
-    with pytest.raises(RuntimeError, match="once_differentiable"):
+    with pytest.raises(RuntimeError, match="differentiated twice"):
         second.sum().backward()
 
 
@@ -607,3 +607,26 @@ def test_released_memory_is_gone(large):
     assert memory.kept._vector.size == 1 << 19
     ft.release_memory()
     assert memory.kept._vector.size == 0
+
+
+# What a recorded gradient is
+
+
+def test_a_third_derivative_is_refused_not_forgotten():
+    x, y = torch.tensor([0.5, 2.0], dtype=torch.float64, requires_grad=True), torch.zeros(2)
+    (g,) = torch.autograd.grad(ft.Loss(PseudoHuber(), "sum")(x, y.double()), x, create_graph=True)
+    (h,) = torch.autograd.grad(g.sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="differentiated twice"):
+        ((h**2).sum() + (x**2).sum()).backward()
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_gradient_of_a_mean_does_not_overflow_on_its_way(create_graph):
+    x = torch.tensor([3e38, 0, 0, 0], requires_grad=True)
+    (g,) = torch.autograd.grad(ft.mse_loss(x, torch.zeros(4)), x, create_graph=create_graph)
+    torch.testing.assert_close(g.detach(), torch.tensor([1.5e38, 0, 0, 0]))
+    weight = torch.tensor([1e-30, 1.0])
+    x = torch.tensor([3e38, 1.0], requires_grad=True)
+    value = ft.mse_loss(x, torch.zeros(2), reduction="none", weight=weight)
+    (g,) = torch.autograd.grad(value, x, torch.ones(2), create_graph=create_graph)
+    torch.testing.assert_close(g.detach(), torch.tensor([6e8, 2.0]))

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from fastloss.loss import Loss
 from fastloss.torch.memory import kept
@@ -57,22 +56,51 @@ class Evaluate(torch.autograd.Function):
 
 
 class Slope(torch.autograd.Function):
-    """The derivative of the loss of every element, differentiable once more."""
+    """The derivative of the loss of every element times its share, differentiable once more.
+
+    The share goes into the kernel: the derivative by itself may overflow.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, elementwise: Loss, input: Tensor, target: Tensor, share: Tensor
+    ) -> Tensor:
+        """Give the derivatives."""
+        ctx.elementwise = elementwise
+        ctx.save_for_backward(input, target, share)
+        return _grad(elementwise, input, target, share.expand_as(input))
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        """Multiply by the curvature."""
+        x, y, share = ctx.saved_tensors
+        _, of_input, of_target, of_share = ctx.needs_input_grad
+        product = of_shares = None
+        if of_input or of_target:
+            product = Curvature.apply(ctx.elementwise, x, y) * share * grad_output
+        if of_share:
+            slope = Slope.apply(ctx.elementwise, x, y, torch.ones_like(share))
+            of_shares = (slope * grad_output).sum_to_size(share.shape)
+        return (
+            None,
+            product if of_input else None,
+            -product if of_target and product is not None else None,
+            of_shares,
+        )
+
+
+class Curvature(torch.autograd.Function):
+    """The second derivative of the loss of every element, which ends there."""
 
     @staticmethod
     def forward(ctx: Any, elementwise: Loss, input: Tensor, target: Tensor) -> Tensor:
-        """Give the derivatives."""
-        ctx.elementwise = elementwise
-        ctx.save_for_backward(input, target)
-        return _grad(elementwise, input, target, None)
+        """Give the second derivatives."""
+        return _hess(elementwise, input, target)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        """Multiply by the curvature."""
-        _, of_input, of_target = ctx.needs_input_grad
-        product = _hess(ctx.elementwise, *ctx.saved_tensors).mul_(grad_output)
-        return None, product if of_input else None, -product if of_target else None
+        """Refuse: formulas have no third derivative."""
+        raise RuntimeError("the losses of fastloss.torch can be differentiated twice, not thrice")
 
 
 def evaluate(loss: Loss, input: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
@@ -112,7 +140,7 @@ def _slope(ctx: Any, grad_output: Tensor) -> Tensor:
         share = share / x.numel() if weight is None else share * (weight / weight.sum())
     elif weight is not None:
         share = share * weight
-    slope: Tensor = share * Slope.apply(_elementwise(ctx.loss), x, y)
+    slope: Tensor = Slope.apply(_elementwise(ctx.loss), x, y, share)
     return slope
 
 

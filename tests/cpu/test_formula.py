@@ -187,3 +187,23 @@ def test_unchanged_formulas_are_compiled_once():
     loss = fl.Loss(LogCosh(0.5))
     first = type(bind(loss.formula, np.dtype(np.float64)))
     assert type(bind(LogCosh(0.7), np.dtype(np.float64))) is first
+
+
+TABLE = np.array([1.0])
+
+
+def test_an_array_that_a_formula_reads_is_not_stale():
+    class Scaled(NamedTuple):
+        def value(self, r):
+            return TABLE[0] * abs(r)
+
+        def grad(self, r):
+            return TABLE[0] * math.copysign(1.0, r)
+
+        def hess(self, r):
+            return 0.0
+
+    loss = fl.Loss(Scaled())
+    assert loss([1.0], [0.0]) == 1.0
+    TABLE[0] = 7.0
+    assert loss([1.0], [0.0]) == 7.0
