@@ -17,9 +17,6 @@ class Algebra(Protocol):
     def take(self, value: Any) -> Any:
         """Give an array as one of this library, without a copy where it lies on the device."""
 
-    def send(self, array: Array) -> Any:
-        """Copy an array of NumPy to the device."""
-
     def host(self, array: Any) -> Array:
         """Copy an array to the host."""
 
@@ -49,10 +46,6 @@ class Arrays:
     def take(self, value: Any) -> Any:
         """Give an array as one of this library."""
         return self._module.asarray(value)
-
-    def send(self, array: Array) -> Any:
-        """Copy an array of NumPy to the device."""
-        return self._module.asarray(array)
 
     def host(self, array: Any) -> Array:
         """Copy an array to the host."""
@@ -91,8 +84,6 @@ class Torch:
     def take(self, value: Any) -> Any:
         """Give an array as a tensor."""
         return self._torch.as_tensor(value, device=self._device)
-
-    send = take
 
     def host(self, array: Any) -> Array:
         """Copy a tensor to the host."""

@@ -1,7 +1,7 @@
 """The data of a linear model as arrays of a library that multiplies matrices: CuPy or PyTorch.
 
 X is read twice for an evaluation, by the library's own products around fastloss's elementwise
-kernels. Sums over rows never leave the device; what crosses to the host has p numbers.
+kernels. What has an entry for each row never leaves the device.
 """
 
 from typing import Any
@@ -15,8 +15,8 @@ from fastloss.model import Curvature, check_matrix, check_vector, check_weights
 from fastloss.place import Place
 from fastloss.typing import Array, Vector
 
-# Bytes of float64 rows that are multiplied at once where X has another precision or is weighted:
-# they stay in a GPU's second-level cache (50 MB on an H100), so X crosses its bus once.
+# Bytes of float64 rows that are made at once of an X in another precision, or for its Hessian: they
+# fit a GPU's second-level cache (50 MB on an H100).
 BLOCK_BYTES = 1 << 25
 
 
@@ -72,7 +72,7 @@ class ArrayModel:
         if self.weight is not None:
             diagonal = diagonal * self.weight
         total = np.zeros((size, size))
-        shift = None if means is None else self._algebra.send(means[:p])
+        shift = None if means is None else self._algebra.take(means[:p])
         for low in range(0, n, self._rows):
             block = self._algebra.wide(self.X[low : low + self._rows])
             if shift is not None:
@@ -95,8 +95,7 @@ class ArrayModel:
         bad = {}
         for name, array in (("y", self.y), ("X", self.X)):
             for low in range(0, self.shape[0], self._rows):
-                sums = array[low : low + self._rows]
-                finite = self._algebra.finite(sums)
+                finite = self._algebra.finite(array[low : low + self._rows])
                 rows = np.flatnonzero(~(finite if finite.ndim == 1 else finite.all(axis=1)))
                 if rows.size:
                     bad[name] = int(low + rows[0])
@@ -115,7 +114,7 @@ class ArrayModel:
 
     def _predict(self, w: Vector) -> Any:
         n, p = self.shape
-        coefficients = self._algebra.send(w[:p])
+        coefficients = self._algebra.take(w[:p])
         if self._algebra.is_wide(self.X):
             return self.X @ coefficients + float(w[p])
         predictions = self._algebra.zeros(n)

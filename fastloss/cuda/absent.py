@@ -7,10 +7,10 @@ functions as they stand.
 
 from typing import Any
 
-from fastloss.cuda.jit import SIMULATED, device
+from fastloss.cuda.jit import SIMULATED, VECTOR_BYTES, device
 
 if SIMULATED:
-    from fastloss.cuda.plain_lanes import VECTOR_BYTES, load, store
+    from fastloss.cuda.plain_lanes import load, store
 else:
     from numba.core import types
     from numba.core.types.containers import BaseTuple

@@ -15,13 +15,12 @@ from fastloss.arrays import Operands, caller_level, require_divisor
 from fastloss.binding import Itself, bind, uncompilable
 from fastloss.cuda import elementwise, launch
 from fastloss.cuda.arrays import Device
-from fastloss.cuda.jit import THREADS
+from fastloss.cuda.jit import THREADS, VECTOR_BYTES
 from fastloss.cuda.layout import PIECE, axes, first_element, pieces
 from fastloss.formulas import Formula
 from fastloss.typing import Array
 
 ABSENT = ()
-VECTOR_BYTES = 16
 # Elements that a thread takes of a sum, so that few partial sums are left: a number of tiles in
 # the vector kernel, of elements in the other.
 TILES_OF_A_SUM = 8

@@ -12,6 +12,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 SIMULATED = bool(config.ENABLE_CUDASIM)
 # Threads to a block. The simulator takes a tenth of a millisecond for each.
 THREADS = 8 if SIMULATED else 256
+# What a thread loads or stores at once, and the alignment that this takes.
+VECTOR_BYTES = 16
 
 
 def kernel(function: Function) -> Any:

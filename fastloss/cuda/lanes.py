@@ -12,7 +12,7 @@ from numba.core import types
 from numba.core.types.containers import UniTuple
 from numba.cuda.extending import intrinsic
 
-VECTOR_BYTES = 16
+from fastloss.cuda.jit import VECTOR_BYTES
 
 # How 16 bytes cross the bus: eight halves by themselves would go as two times four.
 _BITS = ir.VectorType(ir.IntType(32), 4)

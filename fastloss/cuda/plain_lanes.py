@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-VECTOR_BYTES = 16
+from fastloss.cuda.jit import VECTOR_BYTES
 
 
 def _lane(dtype: Any) -> Any:

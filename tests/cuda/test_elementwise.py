@@ -7,8 +7,8 @@ import pytest
 
 import fastloss as fl
 from fastloss.cuda import elementwise
-from fastloss.cuda.backend import TILES_OF_A_SUM, VECTOR_BYTES
-from fastloss.cuda.jit import THREADS
+from fastloss.cuda.backend import TILES_OF_A_SUM
+from fastloss.cuda.jit import THREADS, VECTOR_BYTES
 from fastloss.formulas import Huber, SmoothL1
 from tests.cpu.test_formula import LogCosh
 from tests.cuda.fake import DeviceArray, address, device, host
