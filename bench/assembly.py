@@ -7,6 +7,7 @@ loops are looked up in the assembly text. A kernel passes when
   precision and stores packed results to all its outputs, in the same loop;
 - a kernel that sums has its running sums (Knuth's two-sum) in packed float64 additions;
 - the linear model's products with X are packed float64 multiply-adds;
+- a kernel for outputs beyond the cache stores each of them past it;
 - nothing is gathered or scattered element by element.
 
 The scalar loops for the last few elements are there beside the packed ones and are not looked at.
@@ -34,7 +35,8 @@ from fastloss.cpu import elementwise, linear, sums
 from fastloss.cpu.jit import OPTIONS
 from fastloss.formulas import FORMULAS, SmoothL1
 
-SIZE, COLUMNS = 10, 9
+# Fewer elements than a line has, which an output stored past the cache must begin with.
+SIZE, COLUMNS = 7, 9
 DTYPES = ("float32", "float64")
 # kind: (outputs of the element's loop, whether values are summed). A sum's terms are an output.
 ELEMENTWISE = {
@@ -67,15 +69,23 @@ class Demand(NamedTuple):
     outputs: int
     sums: bool
     products: bool = False
+    streamed: int = 0
+    """The outputs that are stored past the cache."""
 
 
 def cases() -> list[Case]:
     kernels = [("elementwise", kind) for kind in ELEMENTWISE]
+    # What is stored past the cache does not depend on the formula: one will do.
+    streamed = [
+        Case("streamed", SmoothL1.__name__, dtype, kind, weight)
+        for kind, dtype, weight in product(ELEMENTWISE, DTYPES, (False, True))
+        if ELEMENTWISE[kind][0]
+    ]
     kernels += [(f"linear {order}", kind) for order in "CF" for kind in ("value_and_grad", "hessp")]
     # The slow ones first, so that two processes end together.
     kernels.reverse()
     names = [formula.__name__ for formula in FORMULAS]
-    return [
+    return streamed + [
         Case(kernel, formula, dtype, kind, weight)
         for (kernel, kind), formula, dtype, weight in product(kernels, names, DTYPES, (False, True))
     ]
@@ -89,6 +99,8 @@ LABEL = re.compile(r"(\.?L[\w.$]+):")
 # x86: jne .LBB0_5; ARM: b.ne .LBB0_5, cbnz x8, .LBB0_5, tbz w8, #0, .LBB0_5
 JUMP = re.compile(r"(?:j\w+|b(?:\.\w+)?|cbn?z|tbn?z)\s+(?:[^#\s]+,\s*)?(?:#\w+,\s*)?(\.?L[\w.$]+)$")
 ELEMENT_BY_ELEMENT = re.compile(r"^\s*(v?p?gather\w+|vp?scatter\w+|ld1[swd]\s.*\[\w+, z)", re.M)
+
+PAST_THE_CACHE = re.compile(r"^\s*(v?movntp[sd]|stnp)\b", re.M)
 
 
 def x86_operation(line: str) -> str | None:
@@ -159,6 +171,8 @@ def faults(assembly: str, demand: Demand) -> list[str]:
         found.append("no running sums in packed float64")
     if demand.products and not any(_multiplies(loop) for loop in loops):
         found.append("no packed float64 multiply-add")
+    if len(PAST_THE_CACHE.findall(assembly)) < demand.streamed:
+        found.append(f"no {demand.streamed} outputs stored past the cache")
     if gathers := sorted({g[0].split()[0] for g in ELEMENT_BY_ELEMENT.finditer(assembly)}):
         found.append(f"goes element by element: {', '.join(gathers)}")
     return found
@@ -191,16 +205,8 @@ def compiled(case: Case) -> tuple[str, Demand]:
     formula = next(f for f in FORMULAS if f.__name__ == case.formula)()
     weight = np.ones(SIZE, dtype) if case.weight else None
     target = np.zeros(SIZE, dtype)
-    if case.kernel == "elementwise":
-        names, summed = ELEMENTWISE[case.kind]
-        outputs = [
-            np.empty(SIZE, dtype) if name in names else None for name in ("value", "grad", "hess")
-        ]
-        block_sums = [np.empty(1) if summed else None for _ in range(2)]
-        x, scale = np.ones(SIZE, dtype), dtype.type(1)
-        arguments = (bind(formula, dtype), x, target, weight, scale, *outputs, *block_sums)
-        demand = Demand(case.dtype, len(names) + summed, summed)
-        return fresh(elementwise.serial, lambda: elementwise.serial(*arguments)), demand
+    if not case.kernel.startswith("linear"):
+        return _compiled_elementwise(case, formula, weight, target)
     X = np.ones((SIZE, COLUMNS), dtype, order=case.kernel[-1])
     direction = np.ones(COLUMNS + 1) if case.kind == "hessp" else None
     design, w = linear.Design.of(X), np.ones(COLUMNS + 1)
@@ -210,6 +216,24 @@ def compiled(case: Case) -> tuple[str, Demand]:
     # Whatever X's precision, the losses are computed in float64.
     summed = direction is None
     return text, Demand("float64", 1 + summed, summed, products=True)
+
+
+def _compiled_elementwise(case: Case, formula, weight, target) -> tuple[str, Demand]:
+    dtype = np.dtype(case.dtype)
+    names, summed = ELEMENTWISE[case.kind]
+    outputs = [
+        np.empty(SIZE, dtype) if name in names else None for name in ("value", "grad", "hess")
+    ]
+    arguments = (bind(formula, dtype), np.ones(SIZE, dtype), target, weight, dtype.type(1))
+    demand = Demand(case.dtype, len(names) + summed, summed)
+    if case.kernel == "streamed":
+        block_sums = [np.empty(1) if summed else None for _ in range(2)]
+        kernel, rest = elementwise.serial, (*block_sums, True)
+        demand = demand._replace(streamed=len(names))
+    else:
+        kernel = elementwise.single_summed if summed else elementwise.single_filled
+        rest = (True if summed else None, None)
+    return fresh(kernel, lambda: kernel(*arguments, *outputs, *rest)), demand
 
 
 def fresh(dispatcher: Any, call: Callable[[], Any]) -> str:

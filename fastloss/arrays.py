@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike
 from fastloss.place import HOST, Place
 from fastloss.typing import Array
 
-_NATIVE = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
+# The precisions of the arithmetic.
+NATIVE = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
 
 # How hard to search for an overlap of two arrays of exotic strides before assuming one.
 OVERLAP_WORK = 10_000
@@ -94,7 +95,7 @@ def operands(
     if place is HOST and weight is None and type(input) is type(target) is np.ndarray:
         # Two arrays that need no conversion, the common case: nothing below would change them.
         dtype = input.dtype
-        if dtype in _NATIVE and dtype == target.dtype and input.shape == target.shape:
+        if dtype in NATIVE and dtype == target.dtype and input.shape == target.shape:
             return Operands(input, (input, target, None), input.shape, dtype, dtype, place)
     x, y = place.array("input", input), place.array("target", target)
     w = None if weight is None else place.array("weight", weight)

@@ -1,14 +1,18 @@
 """A loss as an object: a formula and a reduction, called on arrays."""
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
 from numpy.typing import ArrayLike
 
-from fastloss import dispatch
-from fastloss.arrays import disjoint, operands
+from fastloss import direct, dispatch
+from fastloss.arrays import NATIVE, disjoint, operands
 from fastloss.formulas import FORMULAS, Formula
 from fastloss.reduction import Reduction, parse
 from fastloss.typing import Array
+
+if TYPE_CHECKING:
+    from fastloss.cpu.ready import Ready
 
 Value: TypeAlias = float | Array
 
@@ -76,10 +80,14 @@ class Loss:
     6.0
     """
 
-    __slots__ = ("_formula", "_reduction")
+    __slots__ = ("_formula", "_mean", "_ready", "_reduction", "_total")
 
     _formula: Formula
     _reduction: Reduction
+    _mean: bool
+    _total: bool
+    # The short way, see direct.py; for formulas that cannot change, by the arrays' dtype.
+    _ready: "dict[np.dtype[Any], Ready] | None"
 
     def __init__(self, formula: Formula, reduction: str = "mean") -> None:
         self._set(formula, parse(reduction))
@@ -106,6 +114,9 @@ class Loss:
                 formula = built_in._make(map(float, formula))
         self._formula = formula
         self._reduction = reduction
+        self._mean = reduction is Reduction.MEAN
+        self._total = reduction is not Reduction.NONE
+        self._ready = {} if type(formula) in FORMULAS and not _is_auto(formula) else None
 
     @property
     def formula(self) -> Formula:
@@ -157,9 +168,15 @@ class Loss:
         ValueError
             If shapes do not fit, or ``out`` overlaps another argument partly.
         """
+        if weight is None and out is None and device is None:
+            ready = self._short_way(input, target)
+            if ready is not None:
+                if self._total:
+                    return direct.total(ready, self._mean, input, target)
+                return direct.values(ready, input, target)
         backend, place = dispatch.elementwise(input, target, weight, device)
         arrays = operands(place, input, target, weight)
-        if self._reduction is Reduction.NONE:
+        if not self._total:
             values = arrays.output(out, "out", arrays.shape)
             backend.compute(self.formula, arrays, value=values)
             return arrays.given(out, values)
@@ -196,6 +213,12 @@ class Loss:
         TypeError, ValueError
             As :meth:`__call__`.
         """
+        if weight is None and device is None:
+            ready = self._short_way(input, target)
+            if ready is not None and (out is None or direct.takes(out, input)):
+                slopes = direct.gradient(ready, self._mean, input, target, out)
+                if slopes is not None:
+                    return slopes
         backend, place = dispatch.elementwise(input, target, weight, device)
         arrays = operands(place, input, target, weight)
         gradient = arrays.output(out, "out", arrays.input.shape)
@@ -236,10 +259,16 @@ class Loss:
         TypeError, ValueError
             As :meth:`__call__`; and ValueError for a ``total`` where nothing is reduced.
         """
+        if self._total and weight is None and total is None and device is None:
+            ready = self._short_way(input, target)
+            if ready is not None and (out is None or direct.takes(out, input)):
+                pair = direct.both(ready, self._mean, input, target, out)
+                if pair is not None:
+                    return pair
         backend, place = dispatch.elementwise(input, target, weight, device)
         arrays = operands(place, input, target, weight)
         gradient = arrays.output(out, "out", arrays.input.shape)
-        reduced = self._reduction is not Reduction.NONE
+        reduced = self._total
         if total is not None and not reduced:
             raise ValueError("total must be None with the reduction 'none'")
         slot = None if total is None else arrays.output(total, "total", ())
@@ -299,9 +328,17 @@ class Loss:
         backend.compute(self.formula, arrays, mean=self._mean, grad=gradient, hess=curvature)
         return arrays.given(out[0], gradient), arrays.given(out[1], curvature)
 
-    @property
-    def _mean(self) -> bool:
-        return self._reduction is Reduction.MEAN
+    def _short_way(self, input: Any, target: Any) -> "Ready | None":
+        """Give the kernels for two arrays that may go the short way; None for others."""
+        known = self._ready
+        if known is None or not direct.plain(input, target):
+            return None
+        found = known.get(input.dtype)
+        if found is None and input.dtype in NATIVE:
+            from fastloss.cpu.ready import Ready
+
+            found = known[input.dtype] = Ready(self._formula, input.dtype)
+        return found
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle, by any protocol."""

@@ -1,8 +1,8 @@
-"""From arrays of any layout to kernel calls, whole or block by block."""
+"""From arrays of any layout to kernel calls, whole or piece by piece."""
 
 from collections.abc import Sequence
-from math import prod
-from typing import Any
+from math import isfinite, prod
+from typing import Any, TypeAlias
 
 import numpy as np
 from numba.core.errors import NumbaError
@@ -10,13 +10,19 @@ from numba.core.errors import NumbaError
 from fastloss.arrays import in_fortran_order
 from fastloss.binding import Itself, bind, uncompilable
 from fastloss.cpu import elementwise, sums
-from fastloss.cpu.elementwise import BLOCK
 from fastloss.cpu.layout import Folded, flat, read, write
+from fastloss.cpu.memory import before_line
+from fastloss.cpu.sizes import BLOCK, PARALLEL_FROM
 from fastloss.cpu.threads import several
 from fastloss.formulas import Formula
 from fastloss.typing import Array, Vector
 
+# The sum of each block and the rounding error it leaves, where a total is asked for.
+Partials: TypeAlias = tuple[Vector | None, Vector | None]
+
 INPUTS = 3
+# Elements that go through buffers at a time: the kernel for large arrays takes them on all threads.
+PIECE = PARALLEL_FROM
 
 
 def evaluate(
@@ -37,8 +43,8 @@ def evaluate(
     All arrays have the input's shape; ``dtype`` is the precision of the arithmetic, float32 or
     float64. ``target=None`` is a target of 0. Nothing is checked here: see ``fastloss.arrays``.
 
-    Elements go to blocks by their place in the inputs alone, so the sum has the same bits
-    whatever the outputs are.
+    Elements go to blocks by their place in the inputs alone, so the sum has the same bits whatever
+    the outputs are, unless these go past the cache: then blocks begin where their lines do.
     """
     if input.size == 0:
         _finish(grad, hess)
@@ -49,21 +55,19 @@ def evaluate(
     vectors = [None if a is None else flat(a, dtype) for a in arrays]
     if input.size >= BLOCK:
         _keep_apart(vectors)
-    blocks = -(-input.size // BLOCK)
-    block_sums = np.empty(blocks) if total else None
-    block_errors = np.empty(blocks) if total else None
-    call = bind(formula, dtype), dtype.type(scale), block_sums, block_errors
+    bound = bind(formula, dtype), dtype.type(scale)
+    plain = all(v is not None or a is None for v, a in zip(vectors, arrays, strict=True))
     try:
-        if all(v is not None or a is None for v, a in zip(vectors, arrays, strict=True)):
-            _run(vectors, *call)
+        if not plain:
+            result = _in_pieces(arrays, vectors, dtype, *bound, total)
+        elif input.size <= BLOCK:
+            result = _single(vectors, *bound, total)
         else:
-            _run_in_pieces(arrays, vectors, dtype, *call)
+            result = large(vectors, *bound, total)
     except NumbaError as error:
         raise uncompilable(formula, error) from error
     _finish(grad, hess)
-    if block_sums is None or block_errors is None:
-        return 0.0
-    return sums.total(block_sums, block_errors)
+    return result
 
 
 def _finish(*outs: Array | Folded | None) -> None:
@@ -95,50 +99,96 @@ def _keep_apart(vectors: list[Any]) -> None:
             vectors[i] = None
 
 
-def _run(
-    vectors: Sequence[Any],
-    formula: Any,
-    scale: Any,
-    block_sums: Vector | None,
-    block_errors: Vector | None,
-) -> None:
-    x, y, w, value, grad, hess = vectors
-    with several(x.size) as threads:
-        kernel = elementwise.parallel if threads else elementwise.serial
-        kernel(formula, x, y, w, scale, value, grad, hess, block_sums, block_errors)
+def _single(vectors: Sequence[Any], formula: Any, scale: Any, total: bool) -> float:
+    """Take at most one block."""
+    x, y, w, *outs = vectors
+    kernel: Any = elementwise.single_summed if total else elementwise.single_filled
+    found: float
+    found, error, _ = kernel(formula, x, y, w, scale, *outs, True if total else None, None)
+    return found + error if isfinite(found) else found
 
 
-def _run_in_pieces(
+def large(vectors: Sequence[Any], formula: Any, scale: Any, total: bool) -> float:
+    """Take more than a block of contiguous elements."""
+    size = vectors[0].size
+    head = before_line(vectors[INPUTS:])
+    streamed = None if head is None else True
+    start = head or 0
+    blocks = -(-(size - start) // BLOCK)
+    partials = _partials(blocks + (start > 0), total)
+    with several(size) as threads:
+        if start:
+            # Fewer elements than a line, so the kernel for lines stores them one by one.
+            first = [None if v is None else v[:start] for v in vectors]
+            _run(threads, first, formula, scale, _some(partials, blocks, 1), streamed)
+            vectors = [None if v is None else v[start:] for v in vectors]
+        _run(threads, vectors, formula, scale, _some(partials, 0, blocks), streamed)
+    return _add_up(partials)
+
+
+def _in_pieces(
     arrays: Sequence[Any],
     vectors: Sequence[Any],
     dtype: np.dtype[Any],
     formula: Any,
     scale: Any,
-    block_sums: Vector | None,
-    block_errors: Vector | None,
-) -> None:
-    """Run block by block, through a buffer for each array that is not a vector already."""
+    total: bool,
+) -> float:
+    """Go through a buffer for each array that is not a vector already."""
+    size = arrays[0].size
     buffered = [a is not None and v is None for a, v in zip(arrays, vectors, strict=True)]
     memory: list[Any] = [
-        np.empty(BLOCK, dtype) if b else v for b, v in zip(buffered, vectors, strict=True)
+        np.empty(min(PIECE, size), dtype) if b else v
+        for b, v in zip(buffered, vectors, strict=True)
     ]
-    size = arrays[0].size
-    for block, low in enumerate(range(0, size, BLOCK)):
-        high = min(size, low + BLOCK)
-        here: list[Any] = [
-            m if m is None else m[: high - low] if b else m[low:high]
-            for m, b in zip(memory, buffered, strict=True)
-        ]
-        for i in range(INPUTS):
-            if buffered[i]:
-                read(arrays[i], low, high, here[i])
-        _run(
-            here,
-            formula,
-            scale,
-            None if block_sums is None else block_sums[block : block + 1],
-            None if block_errors is None else block_errors[block : block + 1],
-        )
-        for i in range(INPUTS, len(arrays)):
-            if buffered[i]:
-                write(arrays[i], low, high, here[i])
+    partials = _partials(-(-size // BLOCK), total)
+    result = 0.0
+    # The last piece, however small, goes the way of the others: another kernel is compiled anew.
+    with several(size) as threads:
+        for low in range(0, size, PIECE):
+            high = min(size, low + PIECE)
+            here: list[Any] = [
+                m if m is None else m[: high - low] if b else m[low:high]
+                for m, b in zip(memory, buffered, strict=True)
+            ]
+            for i in range(INPUTS):
+                if buffered[i]:
+                    read(arrays[i], low, high, here[i])
+            if size <= BLOCK:
+                result = _single(here, formula, scale, total)
+            else:
+                blocks = low // BLOCK, -(-(high - low) // BLOCK)
+                _run(threads, here, formula, scale, _some(partials, *blocks), None)
+            for i in range(INPUTS, len(arrays)):
+                if buffered[i]:
+                    write(arrays[i], low, high, here[i])
+    return result if size <= BLOCK else _add_up(partials)
+
+
+def _run(
+    threads: bool,
+    vectors: Sequence[Any],
+    formula: Any,
+    scale: Any,
+    partials: Partials,
+    streamed: bool | None,
+) -> None:
+    x, y, w, *outs = vectors
+    kernel: Any = elementwise.parallel if threads else elementwise.serial
+    kernel(formula, x, y, w, scale, *outs, *partials, streamed)
+
+
+def _partials(blocks: int, total: bool) -> Partials:
+    return (np.empty(blocks), np.empty(blocks)) if total else (None, None)
+
+
+def _some(partials: Partials, start: int, count: int) -> Partials:
+    sums, errors = (None if v is None else v[start : start + count] for v in partials)
+    return sums, errors
+
+
+def _add_up(partials: Partials) -> float:
+    block_sums, block_errors = partials
+    if block_sums is None or block_errors is None:
+        return 0.0
+    return sums.total(block_sums, block_errors)

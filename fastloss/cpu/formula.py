@@ -7,7 +7,7 @@ from numba.core.types.containers import BaseNamedTuple
 from numba.extending import overload
 
 from fastloss.binding import grad, hess, scaled_grad, value
-from fastloss.cpu.jit import OPTIONS, inner
+from fastloss.cpu.jit import INLINE, inner
 from fastloss.formulas import quotient
 
 __all__ = ["grad", "hess", "scaled_grad", "value"]
@@ -29,7 +29,7 @@ def _resolve(function: Any) -> None:
         method = _method(formula.instance_class, name)
         return lambda formula, r: method(formula, r)
 
-    overload(function, jit_options=OPTIONS)(resolve)
+    overload(function, jit_options=INLINE)(resolve)
 
 
 for _function in (value, grad, hess):
@@ -37,7 +37,7 @@ for _function in (value, grad, hess):
 
 
 # One body for both would be compiled whole, the absent method too.
-@overload(scaled_grad, jit_options=OPTIONS)
+@overload(scaled_grad, jit_options=INLINE)
 def _scaled_grad(formula, r, scale):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     if not isinstance(formula, BaseNamedTuple):
         return None
@@ -47,6 +47,6 @@ def _scaled_grad(formula, r, scale):  # type: ignore[no-untyped-def] # noqa: ANN
     return lambda formula, r, scale: scale * grad(formula, r)
 
 
-@overload(quotient, jit_options=OPTIONS)
+@overload(quotient, jit_options=INLINE)
 def _quotient(a, b):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     return lambda a, b: a / b

@@ -5,10 +5,12 @@ No fast-math flag is set. Formulas are exact about NaN, infinity and overflow, a
 a vectorisable order by hand instead (``sums.py``), so their bits depend on no compiler choice.
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.extending import overload
 
 from fastloss.cpu.cache import KernelCache
 
@@ -18,18 +20,45 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": False, "nogil": True}
 
 
+# A call between two stores past the cache would count references, see streaming.py.
+INLINE: dict[str, Any] = {**OPTIONS, "forceinline": True}
+
+
 def inner(function: Function) -> Function:
     """Compile a function that only kernels call.
 
     It has no entry from Python, which takes a fifth off the time to compile a first kernel.
     """
-    options = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    options = {**INLINE, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     return cast(Function, numba.njit(**options)(function))
+
+
+def choose(function: Function, chosen: Callable[[dict[str, Any]], Any]) -> None:
+    """Have compiled code call another function instead, chosen by the types of the arguments.
+
+    Unlike a branch, which is compiled whole, and a call of one from the other, which is optimised
+    twice, this costs no time to compile.
+    """
+    signature = inspect.signature(function)
+
+    def resolve(*types: Any) -> Any:
+        given = signature.bind(*types)
+        given.apply_defaults()
+        return chosen(given.arguments)
+
+    # Numba compares both signatures.
+    resolve.__signature__ = signature  # type: ignore[attr-defined]
+    overload(function, jit_options=INLINE)(resolve)
 
 
 def kernel(function: Function) -> Function:
     """Compile a function that Python calls, on the caller's thread."""
     return _cached(numba.njit(**OPTIONS)(function), function, "serial")
+
+
+def short_kernel(function: Function) -> Function:
+    """Compile a function whose calls are too short to let other threads run meanwhile."""
+    return _cached(numba.njit(**{**OPTIONS, "nogil": False})(function), function, "short")
 
 
 def parallel_kernel(function: Function) -> Function:

@@ -17,9 +17,10 @@ from numba.core.errors import NumbaError
 
 from fastloss.binding import bind, uncompilable
 from fastloss.cpu import sums
-from fastloss.cpu.elementwise import Maybe, fill, part
+from fastloss.cpu.elementwise import fill
 from fastloss.cpu.jit import inner, kernel, parallel_kernel
 from fastloss.cpu.layout import flat
+from fastloss.cpu.maybe import Maybe, part
 from fastloss.cpu.threads import several
 from fastloss.formulas import Formula
 from fastloss.typing import Array, Vector

@@ -14,7 +14,7 @@ CALL = """
 import numpy as np, fastloss as fl
 from fastloss.cpu import elementwise, sums
 print(fl.SmoothL1Loss(beta=0.5)([1.0], [0.0]))
-print(len(elementwise.serial._cache_hits or {}), len(elementwise.serial.signatures))
+print(len(elementwise.single_summed._cache_hits or {}), len(elementwise.single_summed.signatures))
 """
 
 

@@ -154,7 +154,7 @@ def test_parallel_and_serial_kernels_give_the_same_bits(dtype):
         blocks = -(-x.size // elementwise.BLOCK)
         sums, errors = np.empty((2, blocks))
         formula = fl.formulas.SmoothL1(dtype(0.7))
-        kernel(formula, x, y, None, dtype(0.1), None, grad, None, sums, errors)
+        kernel(formula, x, y, None, dtype(0.1), None, grad, None, sums, errors, None)
         results.append((grad, sums, errors))
     for serial, parallel in zip(*results, strict=True):
         np.testing.assert_array_equal(serial, parallel)
@@ -171,14 +171,27 @@ def test_value_has_the_same_bits_alone_and_beside_the_gradient(formula, dtype, s
     assert loss(x, y) == loss.value_and_grad(x, y, out=strided_out)[0]
 
 
-def test_read_only_unaligned_and_swapped_arrays_compile_nothing_new():
+@pytest.mark.parametrize("size", [1000, 2 * elementwise.BLOCK + 1])
+@pytest.mark.parametrize("method", ["value", "value_and_grad"])
+def test_layouts_of_one_size_compile_one_kernel(size, method):
     loss = fl.SmoothL1Loss()
-    x, y = pair(1000, np.float32)
-    loss.value_and_grad(x, y)
-    before = len(elementwise.serial.signatures)
+    x, y = pair(size, np.float32)
+    call = loss if method == "value" else getattr(loss, method)
+    call(x, y)
+    before = compiled()
     for layout in LAYOUTS:
-        loss.value_and_grad(layout(x), layout(y))
-    assert len(elementwise.serial.signatures) == before
+        call(layout(x), layout(y))
+    assert compiled() == before
+
+
+def compiled():
+    kernels = (
+        elementwise.serial,
+        elementwise.parallel,
+        elementwise.single_summed,
+        elementwise.single_filled,
+    )
+    return [len(kernel.signatures) for kernel in kernels]
 
 
 def test_inputs_are_not_changed():

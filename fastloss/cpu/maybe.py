@@ -1,0 +1,87 @@
+"""What kernels do with arrays that may be None.
+
+Numba compiles both sides of a branch on an argument that is an array, so each of these is an
+overload, chosen by types: what a kernel does not need is not compiled with it, and none gives an
+optional array, which would be tested in every loop.
+"""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from fastloss.cpu.jit import INLINE
+from fastloss.typing import Vector
+
+# A vector or None, each of which Numba compiles for by itself.
+Maybe: TypeAlias = Any
+
+
+def is_none(kind: Any) -> bool:
+    """Whether a type is that of None."""
+    return kind is None or isinstance(kind, types.NoneType | types.Omitted)
+
+
+def part(array: Maybe, low: Any, high: Any) -> Maybe:
+    """Slice what may be None."""
+    return None if array is None else array[low:high]
+
+
+@overload(part, jit_options=INLINE)
+def _part(array, low, high):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    if is_none(array):
+        return lambda array, low, high: None
+    return lambda array, low, high: array[low:high]
+
+
+def keep(array: Maybe, index: Any, number: float) -> None:
+    """Write one number to what may be None."""
+    if array is not None:
+        array[index] = number
+
+
+@overload(keep, jit_options=INLINE)
+def _keep(array, index, number):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    if is_none(array):
+        return lambda array, index, number: None
+
+    def write(array, index, number):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        array[index] = number
+
+    return write
+
+
+def terms_for(input: Vector, weight: Maybe, size: int) -> Vector:
+    """Make a buffer for terms: without a weight, they have the precision of the data.
+
+    In float32, value and gradient of 2**25 elements take 13.1 ms so, 13.9 with terms in float64.
+    """
+    return np.empty(size, input.dtype if weight is None else np.float64)
+
+
+@overload(terms_for, jit_options=INLINE)
+def _terms_for(input, weight, size):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    if is_none(weight):
+        return lambda input, weight, size: np.empty(size, input.dtype)  # noqa: A006
+    return lambda input, weight, size: np.empty(size, np.float64)  # noqa: A006
+
+
+def clear(out: Maybe, other: Maybe) -> bool:
+    """Whether an output is no array, that very memory, or has no byte in common with it."""
+    if out is None or other is None:
+        return True
+    low, start = out.ctypes.data, other.ctypes.data
+    return bool(low == start or low >= start + other.nbytes or low + out.nbytes <= start)
+
+
+@overload(clear, jit_options=INLINE)
+def _clear(out, other):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    if is_none(out) or is_none(other):
+        return lambda out, other: True
+
+    def apart(out, other):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        low, start = out.ctypes.data, other.ctypes.data
+        return low == start or low >= start + other.nbytes or low + out.nbytes <= start
+
+    return apart

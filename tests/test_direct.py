@@ -1,0 +1,153 @@
+"""The short way of a call gives what the long way gives, and takes nothing else."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+import fastloss as fl
+from fastloss import direct
+from fastloss.cpu.sizes import BLOCK, PARALLEL_FROM
+from fastloss.formulas import SmoothL1
+from tests.registry import DTYPES, METHODS, ONE_OF_EACH, REDUCTIONS, contiguous, pair
+
+SIZES = [1, 2, 7, 100, BLOCK, PARALLEL_FROM + 1]
+
+
+class Counted:
+    """Counts how often a function answers with something."""
+
+    def __init__(self, function):
+        self.function = function
+        self.taken = 0
+
+    def __call__(self, *arguments):
+        found = self.function(*arguments)
+        self.taken += found is not None and found is not False
+        return found
+
+
+@pytest.fixture
+def short_calls(monkeypatch):
+    counted = {
+        name: Counted(getattr(direct, name)) for name in ("total", "values", "gradient", "both")
+    }
+    for name, function in counted.items():
+        monkeypatch.setattr(direct, name, function)
+    return lambda: sum(function.taken for function in counted.values())
+
+
+def results(loss, method, x, y, **out):
+    found = (loss if method == "value" else getattr(loss, method))(x, y, **out)
+    return [np.asarray(part) for part in (found if isinstance(found, tuple) else (found,))]
+
+
+@pytest.mark.parametrize("formula", ONE_OF_EACH, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_both_ways_give_the_same_bits(formula, dtype, reduction, short_calls, monkeypatch):
+    loss = fl.Loss(formula, reduction)
+    for size in SIZES:
+        x, y = pair(size, dtype)
+        for special in (np.inf, np.nan):
+            for method in ("value", "grad", "value_and_grad"):
+                before = short_calls()
+                short = results(loss, method, x, y)
+                if not (reduction == "none" and method == "value_and_grad"):
+                    assert short_calls() == before + 1
+                with monkeypatch.context() as patched:
+                    patched.setattr(direct, "plain", lambda *_: False)
+                    long = results(loss, method, x, y)
+                for a, b in zip(short, long, strict=True):
+                    np.testing.assert_array_equal(a, b)
+                    assert a.dtype == b.dtype
+            x[size // 2] = special
+
+
+class Subclass(np.ndarray):
+    pass
+
+
+NOT_PLAIN = {
+    "list": lambda x: x.tolist(),
+    "subclass": lambda x: x.view(Subclass),
+    "float16": lambda x: x.astype(np.float16),
+    "integers": lambda x: x.astype(np.int64),
+    "another byte order": lambda x: x.astype(">f8"),
+    "two axes": lambda x: x[None],
+    "no axis": lambda x: x[0],
+    "strided": lambda x: np.repeat(x, 2)[::2],
+    "read-only": lambda x: np.frombuffer(x.tobytes(), x.dtype),
+    "another precision": lambda x: x.astype(np.float32),
+    "empty": lambda x: x[:0],
+    "another size": lambda x: x[:1],
+}
+
+
+@pytest.mark.parametrize("kind", NOT_PLAIN)
+def test_only_plain_arrays_go_the_short_way(kind):
+    x, y = pair(10, np.float64)
+    other = NOT_PLAIN[kind](x)
+    assert direct.plain(x, y)
+    assert not direct.plain(other, y)
+    assert not direct.plain(y, other)
+    if kind not in ("empty",):
+        assert not direct.takes(other, x)
+
+
+@pytest.mark.parametrize("method", ["grad", "value_and_grad"])
+@pytest.mark.parametrize("size", [100, BLOCK + 1])
+def test_an_out_that_overlaps_partly_is_refused_and_nothing_written(method, size):
+    room = np.random.default_rng(0).standard_normal(size + 1)
+    copy = room.copy()
+    target = np.zeros(size)
+    for x, out in ((room[1:], room[:-1]), (room[:-1], room[1:])):
+        with pytest.raises(ValueError, match="out must not overlap input partly"):
+            getattr(fl.SmoothL1Loss(), method)(x, target, out=out)
+        with pytest.raises(ValueError, match="out must not overlap target partly"):
+            getattr(fl.SmoothL1Loss(), method)(target, x, out=out)
+    np.testing.assert_array_equal(room, copy)
+
+
+@pytest.mark.parametrize("method", ["grad", "value_and_grad"])
+@pytest.mark.parametrize("size", [100, BLOCK + 1])
+@pytest.mark.parametrize("which", [0, 1], ids=["input", "target"])
+def test_an_out_may_be_an_argument_itself(method, size, which):
+    arguments = pair(size, np.float64)
+    loss = fl.SmoothL1Loss(beta=0.7)
+    expected = results(loss, method, *arguments)
+    found = results(loss, method, *arguments, out=arguments[which])
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_given_out_is_the_result():
+    x, y = pair(10, np.float64)
+    out = np.empty_like(x)
+    assert fl.SmoothL1Loss().grad(x, y, out=out) is out
+    assert fl.SmoothL1Loss().value_and_grad(x, y, out=out)[1] is out
+
+
+def test_sums_beyond_the_range_are_infinite():
+    x = np.full(100, 1e200)
+    assert fl.MSELoss()(x, 0 * x) == np.inf
+    assert fl.MSELoss().value_and_grad(x, 0 * x)[0] == np.inf
+
+
+def test_a_formula_of_ones_own_goes_the_long_way(short_calls):
+    class Mine(SmoothL1):
+        __slots__ = ()
+
+    x, y = pair(10, np.float64)
+    assert fl.Loss(Mine(1.0))(x, y) == fl.SmoothL1Loss()(x, y)
+    assert short_calls() == 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_pickled_losses_compute(method):
+    x, y = map(contiguous, pair(10, np.float64))
+    loss = fl.SmoothL1Loss(beta=0.3)
+    expected = results(loss, method, x, y)
+    again = pickle.loads(pickle.dumps(loss))
+    for a, b in zip(results(again, method, x, y), expected, strict=True):
+        np.testing.assert_array_equal(a, b)
