@@ -147,8 +147,9 @@ def _summed(
     running, errors = sums.start(lanes)
     for low in range(0, size, tile):
         high = min(size, low + tile)
-        for i in range(high - low, tile):
-            terms[i] = 0.0
+        rest = terms[high - low :]
+        for i in range(rest.size):
+            rest[i] = 0.0
         fill(
             formula,
             input[low:high],
