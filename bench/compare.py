@@ -13,7 +13,6 @@ import os
 import platform
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,10 +20,13 @@ from typing import Any
 
 import numba
 import numpy as np
-from peers import FASTLOSS, PEERS, STREAMS, agree, elementwise_data, linear_data, torch
+from peers import FASTLOSS, PEERS, STREAMS, agree, elementwise_data, linear_data
 from rich.console import Console
 from rich.table import Table
 from roofline import reader, writer
+
+from fastloss.cli.info import cpu
+from fastloss.cli.timing import interleave
 
 ROUNDS = 11
 # A pool of threads waits actively for a moment after its work: the next call is not to pay for it.
@@ -44,19 +46,6 @@ class Figure:
     fraction_of_roofline: float
     ratio: float
     """Its median over fastloss's."""
-
-
-def interleave(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Time each call once a round."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            time.sleep(PAUSE)
-            start = time.perf_counter()
-            result = call()
-            seconds[name].append(time.perf_counter() - start)
-            del result  # outside of the clock for all of them
-    return seconds
 
 
 def compare(what: str, calls: dict[str, Callable[[], Any]], moved: int, roofline, rounds: int):
@@ -79,7 +68,7 @@ def compare(what: str, calls: dict[str, Callable[[], Any]], moved: int, roofline
 
 def elementwise(kind: str, n: int, rounds: int, peers=PEERS) -> list[Figure]:
     x, y = elementwise_data(n, np.float32)
-    calls = {peer.name: peer.elementwise[kind](x, y) for peer in peers}
+    calls = {peer.name: peer.elementwise[kind](x, y) for peer in peers if kind in peer.elementwise}
     ours = calls[FASTLOSS.name]()
     for call in calls.values():
         agree(kind, ours, call(), x.dtype)
@@ -89,7 +78,7 @@ def elementwise(kind: str, n: int, rounds: int, peers=PEERS) -> list[Figure]:
 
 def linear(n: int, p: int, rounds: int) -> list[Figure]:
     X, y, w = linear_data(n, p, np.float64, "C")
-    calls = {peer.name: peer.linear(X, y, w) for peer in PEERS}
+    calls = {peer.name: peer.linear(X, y, w) for peer in PEERS if peer.linear}
     ours = calls[FASTLOSS.name]()
     for call in calls.values():
         agree("linear", ours, call(), X.dtype)
@@ -100,25 +89,15 @@ def linear(n: int, p: int, rounds: int) -> list[Figure]:
 def machine() -> dict[str, Any]:
     """Say what the figures were taken on."""
     return {
-        "cpu": _cpu(),
+        "cpu": cpu(),
         "cores": os.cpu_count(),
         "threads": numba.get_num_threads(),
         "threading_layer": numba.threading_layer(),
         "system": platform.system(),
         "python": platform.python_version(),
         "numba": numba.__version__,
-        "numpy": np.__version__,
-        "torch": None if torch is None else torch.__version__,
+        **{peer.name: peer.version for peer in PEERS},
     }
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()
 
 
 def show(figures: list[Figure], rounds: int) -> None:

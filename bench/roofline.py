@@ -1,87 +1,23 @@
-"""The machine's own memory speed, measured by two kernels that do next to no arithmetic.
+"""The machine's own memory speed, which a loss kernel's is stated as a fraction of.
 
-``read`` adds up two arrays; ``write`` subtracts two arrays into a third. A loss kernel moves the
-same bytes, so its speed is stated as a fraction of these, measured in the same process on the same
-threads. Run as a script, this prints both for float32 and float64.
+The two kernels are those of ``fastloss bench``: ``read`` adds up two arrays, ``write`` subtracts
+two into a third. Run as a script, this prints both for float32 and float64.
 """
 
 import statistics
 import time
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numba
 import numpy as np
-from numba import njit, prange
 
-# Bytes of each array. Three of them are far beyond any last-level cache of one socket's share.
-ARRAY_BYTES = 1 << 27
-# Elements to a block: enough to hide the start of a block, few enough to balance the threads.
-BLOCK = 1 << 16
+from fastloss.cli.memory import Traffic, reader, writer
+
+__all__ = ["read_bandwidth", "reader", "write_bandwidth", "writer"]
+
 ROUNDS = 9
-
-
-# A sum vectorises only with permission to reorder its additions.
-@njit(fastmath={"reassoc"}, error_model="numpy")
-def _sum(x, y):
-    total = x.dtype.type(0)
-    for i in range(x.size):
-        total += x[i] + y[i]
-    return total
-
-
-@njit(error_model="numpy")
-def _subtract(x, y, out):
-    for i in range(x.size):
-        out[i] = x[i] - y[i]
-
-
-@njit(parallel=True, error_model="numpy")
-def _read(x, y, sums):
-    for b in prange(sums.size):
-        lo = np.int64(b) * BLOCK  # prange's index is unsigned, which keeps slices from vectorising
-        hi = min(x.size, lo + BLOCK)
-        sums[b] = _sum(x[lo:hi], y[lo:hi])
-
-
-@njit(parallel=True, error_model="numpy")
-def _write(x, y, out):
-    for b in prange((x.size + BLOCK - 1) // BLOCK):
-        lo = np.int64(b) * BLOCK
-        hi = min(x.size, lo + BLOCK)
-        _subtract(x[lo:hi], y[lo:hi], out[lo:hi])
-
-
-class Traffic(NamedTuple):
-    """A call and the bytes that it moves."""
-
-    call: Callable[[], Any]
-    bytes: int
-
-
-def reader(dtype: Any, n: int | None = None) -> Traffic:
-    """Give the kernel that reads two streams, on arrays of its own."""
-    x, y = _inputs(dtype, n)
-    sums = np.empty(-(-x.size // BLOCK), x.dtype)
-    return Traffic(lambda: _read(x, y, sums), 2 * x.nbytes)
-
-
-def writer(dtype: Any, n: int | None = None) -> Traffic:
-    """Give the kernel that reads two streams and writes one, on arrays of its own.
-
-    The cache lines that a store first reads from memory are not counted, here as for the losses.
-    """
-    x, y = _inputs(dtype, n)
-    out = np.ones_like(x)
-    return Traffic(lambda: _write(x, y, out), 3 * x.nbytes)
-
-
-def _inputs(dtype: Any, n: int | None) -> tuple[np.ndarray, np.ndarray]:
-    # Written before they are read: untouched pages all map to one page of zeros in the cache.
-    dtype = np.dtype(dtype)
-    size = ARRAY_BYTES // dtype.itemsize if n is None else n
-    return np.full(size, 1, dtype), np.full(size, 0.5, dtype)
 
 
 def read_bandwidth(dtype: Any) -> float:

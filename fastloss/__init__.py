@@ -6,6 +6,7 @@ from fastloss.loss import Loss
 from fastloss.losses import HuberLoss, L1Loss, MSELoss, SmoothL1Loss
 from fastloss.optimize import LinearObjective
 from fastloss.regression import fit
+from fastloss.warming import warmup
 
 __version__ = "0.1.0"
 
@@ -23,4 +24,5 @@ __all__ = [
     "l1_loss",
     "mse_loss",
     "smooth_l1_loss",
+    "warmup",
 ]

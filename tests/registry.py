@@ -5,8 +5,8 @@ import math
 import numpy as np
 
 from fastloss.cpu.elementwise import BLOCK
+from fastloss.cpu.sizes import ALWAYS_PARALLEL_FROM as PARALLEL_FROM
 from fastloss.cpu.sums import TILE
-from fastloss.cpu.threads import PARALLEL_FROM
 from fastloss.formulas import FORMULAS, L1, Huber, SmoothL1, SquaredError
 
 LOSSES = [

@@ -7,7 +7,8 @@ import pytest
 
 import fastloss as fl
 from fastloss import direct
-from fastloss.cpu.sizes import BLOCK, PARALLEL_FROM
+from fastloss.cpu.sizes import ALWAYS_PARALLEL_FROM as PARALLEL_FROM
+from fastloss.cpu.sizes import BLOCK
 from fastloss.formulas import SmoothL1
 from tests.registry import DTYPES, METHODS, ONE_OF_EACH, REDUCTIONS, contiguous, pair
 

@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 HELP = "show versions, threads and caches"
@@ -65,6 +66,7 @@ def facts() -> dict[str, Any]:
         "numpy": np.__version__,
         "scipy": scipy.__version__,
         "platform": platform.platform(),
+        "cpu": cpu(),
         "cpus": usable_cpus(),
         "threads": numba.get_num_threads(),
         "threading_layer": threads.layer(),
@@ -85,6 +87,16 @@ def cuda() -> dict[str, Any]:
     if reason is not None:
         return {"available": False, "reason": reason}
     return {"available": True, "devices": driver.devices()}
+
+
+def cpu() -> str:
+    """Name the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # not Linux
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
 
 
 def usable_cpus() -> int:

@@ -12,7 +12,7 @@ from fastloss.binding import Itself, bind, uncompilable
 from fastloss.cpu import elementwise, sums
 from fastloss.cpu.layout import Folded, flat, read, write
 from fastloss.cpu.memory import before_line
-from fastloss.cpu.sizes import BLOCK, PARALLEL_FROM
+from fastloss.cpu.sizes import ALWAYS_PARALLEL_FROM, BLOCK, parallel_from
 from fastloss.cpu.threads import several
 from fastloss.formulas import Formula
 from fastloss.typing import Array, Vector
@@ -22,7 +22,7 @@ Partials: TypeAlias = tuple[Vector | None, Vector | None]
 
 INPUTS = 3
 # Elements that go through buffers at a time: the kernel for large arrays takes them on all threads.
-PIECE = PARALLEL_FROM
+PIECE = ALWAYS_PARALLEL_FROM
 
 
 def evaluate(
@@ -116,7 +116,7 @@ def large(vectors: Sequence[Any], formula: Any, scale: Any, total: bool) -> floa
     start = head or 0
     blocks = -(-(size - start) // BLOCK)
     partials = _partials(blocks + (start > 0), total)
-    with several(size) as threads:
+    with several(size, parallel_from(vectors[INPUTS:], total)) as threads:
         if start:
             # Fewer elements than a line, so the kernel for lines stores them one by one.
             first = [None if v is None else v[:start] for v in vectors]
@@ -144,7 +144,7 @@ def _in_pieces(
     partials = _partials(-(-size // BLOCK), total)
     result = 0.0
     # The last piece, however small, goes the way of the others: another kernel is compiled anew.
-    with several(size) as threads:
+    with several(size, parallel_from(arrays[INPUTS:], total)) as threads:
         for low in range(0, size, PIECE):
             high = min(size, low + PIECE)
             here: list[Any] = [

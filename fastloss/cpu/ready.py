@@ -20,6 +20,7 @@ KINDS = {
     "values": (True, False, False, False),
     "gradient": (False, True, False, False),
     "both": (False, True, False, True),
+    "curvature": (False, True, True, False),
 }
 
 

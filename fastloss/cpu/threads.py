@@ -12,7 +12,7 @@ import threading
 import numba
 from numba.core.compiler_lock import global_compiler_lock
 
-from fastloss.cpu.sizes import PARALLEL_FROM
+from fastloss.cpu.sizes import ALWAYS_PARALLEL_FROM
 
 _entered = threading.Lock()
 _forked = False
@@ -40,14 +40,15 @@ class several:  # noqa: N801
     A class, as ``contextlib.contextmanager`` takes 2 microseconds.
     """
 
-    __slots__ = ("_held", "_work")
+    __slots__ = ("_held", "_worth")
 
-    def __init__(self, work: int) -> None:
-        self._work = work
+    def __init__(self, work: int, enough: int = ALWAYS_PARALLEL_FROM) -> None:
+        self._worth = work >= enough
 
     def __enter__(self) -> bool:
         """Take the threads if they are free: where another thread has them, do not wait."""
-        free = _worth_it(self._work) and _safe_here() and _entered.acquire(blocking=False)
+        several = self._worth and numba.get_num_threads() > 1
+        free = several and _safe_here() and _entered.acquire(blocking=False)
         # The lock itself is kept: a child that is forked meanwhile makes another.
         self._held = _entered if free else None
         return free
@@ -56,10 +57,6 @@ class several:  # noqa: N801
         """Give the threads back."""
         if self._held is not None:
             self._held.release()
-
-
-def _worth_it(work: int) -> bool:
-    return work >= PARALLEL_FROM and numba.get_num_threads() > 1
 
 
 def _safe_here() -> bool:

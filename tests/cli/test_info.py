@@ -26,7 +26,7 @@ def test_the_object(run):
     found = json.loads(out)
     assert set(found) == {
         *("fastloss", "python", "numba", "llvmlite", "numpy", "scipy", "platform"),
-        *("cpus", "threads", "threading_layer", "cache_folder", "cuda"),
+        *("cpu", "cpus", "threads", "threading_layer", "cache_folder", "cuda"),
     }
     assert found["numpy"] == np.__version__
     assert found["threads"] == numba.get_num_threads()

@@ -130,7 +130,7 @@ def test_outputs_of_any_layout_are_filled(layout, method):
         np.testing.assert_array_equal(hess, expected[1])
 
 
-@pytest.mark.parametrize("size", [elementwise.BLOCK + 1, threads.PARALLEL_FROM, 500_001])
+@pytest.mark.parametrize("size", [elementwise.BLOCK + 1, threads.ALWAYS_PARALLEL_FROM, 500_001])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
 def test_number_of_threads_changes_no_bit(size, dtype, weighted):

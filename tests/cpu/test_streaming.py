@@ -5,7 +5,8 @@ import pytest
 
 import fastloss as fl
 from fastloss.cpu import memory, streaming
-from fastloss.cpu.sizes import BLOCK, PARALLEL_FROM
+from fastloss.cpu.sizes import ALWAYS_PARALLEL_FROM as PARALLEL_FROM
+from fastloss.cpu.sizes import BLOCK
 from fastloss.formulas import Huber, SmoothL1
 from tests.reference import exact_sum
 from tests.registry import DTYPES, pair

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastloss as fl
-from fastloss.cpu import threads
+from fastloss.cpu import elementwise, sizes, sums, threads
 from tests.registry import pair
 
 LAYERS = ["omp", "workqueue"]
@@ -96,24 +96,24 @@ thread.join()
 
 
 def test_while_one_thread_is_inside_others_run_alone():
-    x, y = pair(threads.PARALLEL_FROM, np.float64)
-    with threads.several(threads.PARALLEL_FROM) as first:
+    x, y = pair(threads.ALWAYS_PARALLEL_FROM, np.float64)
+    with threads.several(threads.ALWAYS_PARALLEL_FROM) as first:
         assert first is (numba.get_num_threads() > 1)
-        with threads.several(threads.PARALLEL_FROM) as second:
+        with threads.several(threads.ALWAYS_PARALLEL_FROM) as second:
             assert second is False
         fl.SmoothL1Loss()(x, y)
-    with threads.several(threads.PARALLEL_FROM) as again:
+    with threads.several(threads.ALWAYS_PARALLEL_FROM) as again:
         assert again is first
 
 
 def test_the_lock_is_released_after_an_error():
-    with pytest.raises(KeyError), threads.several(threads.PARALLEL_FROM):
+    with pytest.raises(KeyError), threads.several(threads.ALWAYS_PARALLEL_FROM):
         raise KeyError
     assert not threads._entered.locked()
 
 
 def test_small_work_stays_on_one_thread():
-    with threads.several(threads.PARALLEL_FROM - 1) as several:
+    with threads.several(threads.ALWAYS_PARALLEL_FROM - 1) as several:
         assert several is False
 
 
@@ -131,3 +131,18 @@ def test_outside_the_main_thread_only_layers_that_allow_it(monkeypatch):
         worker.start()
         worker.join()
     assert answers == {"omp": True, "tbb": True, "workqueue": False, None: False}
+
+
+@pytest.mark.parametrize("method", ["value", "grad", "value_and_grad", "grad_and_hess"])
+def test_each_kind_has_its_size(method, monkeypatch):
+    """The table of sizes decides which kernel a call of a method runs."""
+    ran = []
+    for name in ("serial", "parallel"):
+        monkeypatch.setattr(elementwise, name, lambda *_, name=name: ran.append(name))
+    monkeypatch.setattr(sums, "total", lambda *_: 0.0)
+    kind = {"value": "total", "grad": "gradient", "value_and_grad": "both"}.get(method, "curvature")
+    loss = fl.SmoothL1Loss()
+    for size in (sizes.PARALLEL_FROM[kind] - 1, sizes.PARALLEL_FROM[kind]):
+        x, y = pair(size, np.float32)
+        (loss if method == "value" else getattr(loss, method))(x, y)
+    assert ran == ["serial", "parallel" if numba.get_num_threads() > 1 else "serial"]

@@ -1,0 +1,45 @@
+"""The kernels that calls of a kind need, by the arguments that they are compiled for."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numba
+import numpy as np
+
+from fastloss.binding import bind
+from fastloss.cpu import elementwise, sums
+from fastloss.cpu.ready import KINDS
+
+Compilation = tuple[str, Callable[[], object]]
+
+
+def compilations(
+    formula: Any, dtype: np.dtype[Any], kind: str, weights: bool, large: bool
+) -> Iterator[Compilation]:
+    """Give the kernels' names and what compiles them."""
+    *written, summed = KINDS[kind]
+    bound, vector = bind(formula, dtype), np.empty(1, dtype)
+    outs = tuple(vector if out else None for out in written)
+    for weight in (None, vector)[: 1 + weights]:
+        name = kind if weight is None else f"{kind}, weights"
+        inputs = bound, vector, vector, weight, dtype.type(1), *outs
+        single = elementwise.single_summed if summed else elementwise.single_filled
+        yield name, _compiler(single, *inputs, True if summed else None, None)
+        if not large:
+            continue
+        partials = (np.empty(1), np.empty(1)) if summed else (None, None)
+        several: Any = elementwise.parallel if numba.get_num_threads() > 1 else elementwise.serial
+        yield f"{name}, large", _compiler(several, *inputs, *partials, None)
+        if summed:
+            yield "sums of blocks", _compiler(sums.total, *partials)
+        if any(written):
+            yield f"{name}, past the cache", _compiler(several, *inputs, *partials, True)
+
+
+def _compiler(kernel: Any, *arguments: Any) -> Callable[[], object]:
+    def run() -> object:
+        if not hasattr(kernel, "compile"):  # a plain function under NUMBA_DISABLE_JIT
+            return None
+        return kernel.compile(tuple(map(numba.typeof, arguments)))
+
+    return run
