@@ -56,6 +56,10 @@ class Loss:
 
     Sums accumulate in float64 and have the same bits for any number of threads.
 
+    The sum of weights has to be a number whose inverse the precision of the arithmetic holds;
+    ValueError says so for the mean. On a GPU that is known only to who waits for it: a gradient by
+    itself, or a value that goes to an ``out`` or ``total`` there, is NaN instead.
+
     Examples
     --------
     A loss of your own is a class with three methods:
@@ -157,6 +161,12 @@ class Loss:
         ValueError
             If shapes do not fit, or ``out`` overlaps another argument partly.
         """
+        given, reduced = (input, target, weight), self._reduction is not Reduction.NONE
+        outs, slot = (((), (), ()), out) if reduced else ((out, (), ()), None)
+        done = dispatch.at_once(self, self._mean, given, device, outs, reduced, slot)
+        if done is not None:
+            found: Value = done[0] if reduced else done[1]
+            return found
         backend, place = dispatch.elementwise(input, target, weight, device)
         arrays = operands(place, input, target, weight)
         if self._reduction is Reduction.NONE:
@@ -196,6 +206,11 @@ class Loss:
         TypeError, ValueError
             As :meth:`__call__`.
         """
+        given = input, target, weight
+        done = dispatch.at_once(self, self._mean, given, device, ((), out, ()))
+        if done is not None:
+            found: Array = done[2]
+            return found
         backend, place = dispatch.elementwise(input, target, weight, device)
         arrays = operands(place, input, target, weight)
         gradient = arrays.output(out, "out", arrays.input.shape)
@@ -236,10 +251,14 @@ class Loss:
         TypeError, ValueError
             As :meth:`__call__`; and ValueError for a ``total`` where nothing is reduced.
         """
+        given, reduced = (input, target, weight), self._reduction is not Reduction.NONE
+        outs = () if reduced else None, out, ()
+        done = dispatch.at_once(self, self._mean, given, device, outs, reduced, total)
+        if done is not None:
+            return done[0] if reduced else done[1], done[2]
         backend, place = dispatch.elementwise(input, target, weight, device)
         arrays = operands(place, input, target, weight)
         gradient = arrays.output(out, "out", arrays.input.shape)
-        reduced = self._reduction is not Reduction.NONE
         if total is not None and not reduced:
             raise ValueError("total must be None with the reduction 'none'")
         slot = None if total is None else arrays.output(total, "total", ())
@@ -291,6 +310,10 @@ class Loss:
             out = None, None
         elif not isinstance(out, tuple | list) or len(out) != 2:
             raise TypeError("out must be a pair of NumPy arrays, for the gradient and curvature")
+        given = input, target, weight
+        done = dispatch.at_once(self, self._mean, given, device, ((), *out))
+        if done is not None:
+            return done[2], done[3]
         backend, place = dispatch.elementwise(input, target, weight, device)
         arrays = operands(place, input, target, weight)
         gradient = arrays.output(out[0], "out[0]", arrays.input.shape)
