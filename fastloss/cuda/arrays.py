@@ -125,10 +125,7 @@ class Device:
 
     def scratch(self, count: int, dtype: np.dtype[Any]) -> Array:
         """Give memory that only kernels see, as bytes: JAX has no float64 unless told to."""
-        with self._room((count,), dtype):
-            size = (count * dtype.itemsize,)
-            made = self.library.empty(self.index, size, np.dtype(np.uint8), "C")
-        return remote("the result", made).view(dtype)
+        return self.empty((count * dtype.itemsize,), np.dtype(np.uint8), "C").view(dtype)
 
     def _number(self, host: Array) -> Array:
         """Give a number's place on the device, so that no copy of it has to be waited for."""
