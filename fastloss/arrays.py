@@ -8,6 +8,7 @@ to answer in. Kernels check no sizes, so all checks stand here, for arrays in an
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
+from functools import cache
 from math import isnan, prod
 from typing import Any, NamedTuple
 
@@ -168,11 +169,17 @@ def _broadcasts_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
 
 def require_divisor(divisor: float, dtype: np.dtype[Any]) -> None:
     """Raise ValueError if a dtype cannot hold the inverse of the sum of the weights."""
-    smallest = float(np.finfo(dtype).tiny)
+    smallest = smallest_divisor(dtype)
     if divisor and not isnan(divisor) and not smallest <= abs(divisor) <= 1 / smallest:
         raise ValueError(
             f"weight must have a sum whose inverse {dtype} can hold, got {divisor!r}: rescale it"
         )
+
+
+@cache
+def smallest_divisor(dtype: np.dtype[Any]) -> float:
+    """Give the least number whose inverse a dtype can hold; one over it is the greatest."""
+    return float(np.finfo(dtype).tiny)
 
 
 def disjoint(outs: Sequence[Array], names: Sequence[str]) -> None:

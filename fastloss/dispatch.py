@@ -4,6 +4,7 @@ Back ends load at the first call, so that ``import fastloss`` costs no more than
 """
 
 import re
+import sys
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -43,8 +44,31 @@ def elementwise(
 
         return backend, found.place()
     from fastloss.cuda import backend as cuda_backend
+    from fastloss.cuda import ordinary  # noqa: F401 - which the next call finds
 
     return cuda_backend, found.place()
+
+
+def at_once(
+    loss: Any,
+    mean: bool,
+    arguments: tuple[Any, Any, Any],
+    device: object,
+    outs: tuple[Any, Any, Any],
+    total: bool = False,
+    slot: Any = None,
+) -> tuple[Any, Any, Any, Any] | None:
+    """Compute with ordinary device arrays, see :mod:`fastloss.cuda.ordinary`; None for others.
+
+    The first call on a device goes the general way, which loads the back end or says why not.
+    """
+    found = sys.modules.get("fastloss.cuda.ordinary")
+    if found is None or device is not None:
+        return None
+    result: tuple[Any, Any, Any, Any] | None = found.compute(
+        loss, mean, arguments, outs, total, slot
+    )
+    return result
 
 
 def linear(X: Any, y: Any, weight: Any, device: str | None = None) -> Model:

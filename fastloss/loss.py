@@ -60,6 +60,10 @@ class Loss:
 
     Sums accumulate in float64 and have the same bits for any number of threads.
 
+    The sum of weights has to be a number whose inverse the precision of the arithmetic holds;
+    ValueError says so for the mean. On a GPU that is known only to who waits for it: a gradient by
+    itself, or a value that goes to an ``out`` or ``total`` there, is NaN instead.
+
     Examples
     --------
     A loss of your own is a class with three methods:
@@ -174,6 +178,12 @@ class Loss:
                 if self._total:
                     return direct.total(ready, self._mean, input, target)
                 return direct.values(ready, input, target)
+        given, reduced = (input, target, weight), self._total
+        outs, slot = (((), (), ()), out) if reduced else ((out, (), ()), None)
+        done = dispatch.at_once(self, self._mean, given, device, outs, reduced, slot)
+        if done is not None:
+            found: Value = done[0] if reduced else done[1]
+            return found
         backend, place = dispatch.elementwise(input, target, weight, device)
         arrays = operands(place, input, target, weight)
         if not self._total:
@@ -219,6 +229,11 @@ class Loss:
                 slopes = direct.gradient(ready, self._mean, input, target, out)
                 if slopes is not None:
                     return slopes
+        given = input, target, weight
+        done = dispatch.at_once(self, self._mean, given, device, ((), out, ()))
+        if done is not None:
+            found: Array = done[2]
+            return found
         backend, place = dispatch.elementwise(input, target, weight, device)
         arrays = operands(place, input, target, weight)
         gradient = arrays.output(out, "out", arrays.input.shape)
@@ -265,10 +280,14 @@ class Loss:
                 pair = direct.both(ready, self._mean, input, target, out)
                 if pair is not None:
                     return pair
+        given, reduced = (input, target, weight), self._total
+        outs = () if reduced else None, out, ()
+        done = dispatch.at_once(self, self._mean, given, device, outs, reduced, total)
+        if done is not None:
+            return done[0] if reduced else done[1], done[2]
         backend, place = dispatch.elementwise(input, target, weight, device)
         arrays = operands(place, input, target, weight)
         gradient = arrays.output(out, "out", arrays.input.shape)
-        reduced = self._total
         if total is not None and not reduced:
             raise ValueError("total must be None with the reduction 'none'")
         slot = None if total is None else arrays.output(total, "total", ())
@@ -320,6 +339,10 @@ class Loss:
             out = None, None
         elif not isinstance(out, tuple | list) or len(out) != 2:
             raise TypeError("out must be a pair of NumPy arrays, for the gradient and curvature")
+        given = input, target, weight
+        done = dispatch.at_once(self, self._mean, given, device, ((), *out))
+        if done is not None:
+            return done[2], done[3]
         backend, place = dispatch.elementwise(input, target, weight, device)
         arrays = operands(place, input, target, weight)
         gradient = arrays.output(out[0], "out[0]", arrays.input.shape)

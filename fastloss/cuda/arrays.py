@@ -5,7 +5,7 @@ broadcasting, strides and overlaps, so the checks of the host's arrays serve for
 elements are never read or written from here, which would end the process.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -86,6 +86,9 @@ def interface_of(name: str, owner: Any) -> dict[str, Any]:
 class Device:
     """The memory of one GPU; results are of the caller's library."""
 
+    pending: Sequence[tuple[Array, int | float]] = ()
+    """Arrays of one element, each with the number that a kernel is to write there."""
+
     def __init__(self, index: int, library: Library) -> None:
         self.index = index
         self.library = library
@@ -99,6 +102,8 @@ class Device:
         home = home_of(name, value)
         if home != str(self):
             host = as_real(name, value) if home == "cpu" else fetched(name, value)
+            if isinstance(value, bool | int | float | np.generic):
+                return self._number(host)
             with launch.active(self.index), self._room(host.shape, host.dtype):
                 value = launch.send(host)
         return remote(name, value)
@@ -121,6 +126,16 @@ class Device:
     def scratch(self, count: int, dtype: np.dtype[Any]) -> Array:
         """Give memory that only kernels see, as bytes: JAX has no float64 unless told to."""
         return self.empty((count * dtype.itemsize,), np.dtype(np.uint8), "C").view(dtype)
+
+    def _number(self, host: Array) -> Array:
+        """Give a number's place on the device, so that no copy of it has to be waited for."""
+        memory = self.scratch(1, host.dtype)
+        number: bool | int | float = host.item()
+        if isinstance(number, bool):
+            self.pending = (*self.pending, (memory.view(np.uint8), int(number)))
+        else:
+            self.pending = (*self.pending, (memory, number))
+        return memory.reshape(())
 
     def give(self, result: Array) -> Array:
         """Give a result as the array that it describes."""

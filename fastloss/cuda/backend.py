@@ -11,21 +11,17 @@ from typing import Any
 import numpy as np
 from numba.core.errors import NumbaError
 
-from fastloss.arrays import Operands, caller_level, require_divisor
+from fastloss.arrays import Operands, caller_level, require_divisor, smallest_divisor
 from fastloss.binding import Itself, bind, uncompilable
 from fastloss.cuda import elementwise, launch
 from fastloss.cuda.arrays import Device
-from fastloss.cuda.jit import THREADS, VECTOR_BYTES
+from fastloss.cuda.choice import EACH, EACH_OF_A_SUM, blocks_of, contiguous
+from fastloss.cuda.jit import VECTOR_BYTES
 from fastloss.cuda.layout import PIECE, axes, first_element, pieces
 from fastloss.formulas import Formula
 from fastloss.typing import Array
 
 ABSENT = ()
-# Elements that a thread takes of a sum, so that few partial sums are left: a number of tiles in
-# the vector kernel, of elements in the other.
-TILES_OF_A_SUM = 8
-EACH_OF_A_SUM = 32
-EACH = 4
 FLOAT64 = np.dtype(np.float64)
 
 
@@ -63,6 +59,8 @@ class _Call:
         self.arrays = arrays
         self.place = place
         self.stream = launch.stream_at(place.library.stream(place.index))
+        for array, value in place.pending:
+            launch.run(elementwise.fill, 1, self.stream, value, launch.argument(array))
         self.number = arrays.compute.type
         self.scale: Any = self.number(1)
         self.inverse: Any = ABSENT
@@ -141,7 +139,7 @@ class _Call:
         blocks = [count for count, *_ in launches]
         partials = self._scratch(2 * sum(blocks), FLOAT64) if total else None
         low = 0
-        for count, kernel, parts, rest in launches:
+        for count, kernel, rest, parts in launches:
             pairs = None if partials is None else partials[2 * low : 2 * (low + count)]
             x, y, w, *written = map(_argument, (*parts, pairs))
             launch.run(
@@ -152,21 +150,19 @@ class _Call:
         return partials
 
     def _launches(self, arrays: list[Array | None], total: bool) -> Any:
-        """Choose kernels: the number of blocks, the kernel, its arrays and its last arguments."""
+        """Choose kernels: the number of blocks, the kernel, its last arguments and its arrays."""
         found = axes(arrays)
         size = self.arrays.size
         lanes = self._lanes(arrays)
-        if not found.shape and lanes:
-            tiles = TILES_OF_A_SUM if total else 1
-            count = _ceil(size, THREADS * elementwise.UNROLL * lanes * tiles)
-            yield count, elementwise.vectors, arrays, (size, tiles)
+        if not found.shape:
+            yield *contiguous(size, lanes, total), arrays
             return
         each = EACH_OF_A_SUM if total else EACH
-        for part in pieces(arrays, PIECE) if found.shape else [arrays]:
+        for part in pieces(arrays, PIECE):
             here = axes(part)
             elements = next(a.size for a in part if a is not None)
-            count = _ceil(elements, THREADS * each)
-            yield count, elementwise.scalars, part, (elements, *here, each)
+            count = blocks_of(elements, each)
+            yield count, elementwise.scalars, (elements, *here, each), part
 
     def _alike(self, inputs: Sequence[Array | None], outs: Sequence[Array | None]) -> bool:
         """Whether the outputs leave the order of a sum as it is without them."""
@@ -199,6 +195,7 @@ class _Call:
             divisor,
             target,
             ABSENT if isinstance(inverse, tuple) else launch.argument(inverse),
+            smallest_divisor(self.arrays.compute),
         )
 
     def _fold(self, outs: Sequence[Array | None]) -> None:
@@ -265,7 +262,3 @@ def _strides(array: Array | None, kept: Sequence[int], first: bool) -> tuple[int
         return ()
     steps = tuple(array.strides[k] // array.itemsize for k in kept)
     return (first_element(array), *(steps or (0,))) if first else steps
-
-
-def _ceil(a: int, b: int) -> int:
-    return -(-a // b)

@@ -261,9 +261,28 @@ def vectors(
     leave(partials, cuda.blockIdx.x, total, error)
 
 
+@device
+def invertible(x: Any, smallest: Any) -> Any:
+    """Whether the inverse can be held by a precision whose least such number is given."""
+    return abs(x) >= smallest and abs(x) * smallest <= 1.0
+
+
 @kernel
-def finish(partials: Any, count: Any, divisor: Any, result: Any, inverse: Any) -> None:
-    """Add up ``count`` pairs; leave the sum over the divisor, and the inverse of the sum."""
+def fill(number: Any, result: Any) -> None:
+    """Write a number into an array of one element."""
+    if cuda.threadIdx.x == 0:
+        result[0] = number
+
+
+@kernel
+def finish(
+    partials: Any, count: Any, divisor: Any, result: Any, inverse: Any, smallest: Any
+) -> None:
+    """Add up ``count`` pairs; leave the sum over the divisor, and the inverse of the sum.
+
+    What the precision of the arithmetic cannot invert leaves NaN: ``smallest`` is the least number
+    that it can.
+    """
     total, error = 0.0, 0.0
     i = int64(cuda.threadIdx.x)
     while i < count:
@@ -275,8 +294,8 @@ def finish(partials: Any, count: Any, divisor: Any, result: Any, inverse: Any) -
     if cuda.threadIdx.x == 0:
         total = settled(pair[0], pair[1])
         by = float64(number(divisor))
-        set_element(result, 0, (quotient(total, by) if by != 0 else nan,))
-        set_element(inverse, 0, (quotient(1.0, total) if total != 0 else nan,))
+        set_element(result, 0, (quotient(total, by) if invertible(by, smallest) else nan,))
+        set_element(inverse, 0, (quotient(1.0, total) if invertible(total, smallest) else nan,))
 
 
 @kernel

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numba import cuda
-from numba.cuda.core import config
 
 from fastloss.cuda.address import addresses
 from fastloss.cuda.jit import SIMULATED, THREADS
@@ -15,56 +14,60 @@ from fastloss.typing import Array
 
 if SIMULATED:
     from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
+else:
+    from fastloss.cuda import prepared
+
+
+# Devices that were made current here -> their contexts, which other libraries share.
+_contexts: dict[int, int] = {}
+
+
+def is_active(index: int) -> bool:
+    """Whether a device is known to be the current one."""
+    if SIMULATED:
+        return True
+    known = _contexts.get(index)
+    return known is not None and prepared.context() == known
 
 
 @contextmanager
 def active(index: int) -> Iterator[None]:
     """Make a device the current one."""
-    if SIMULATED:
+    if SIMULATED or is_active(index):
         yield
     else:
         with cuda.gpus[index]:
+            _contexts[index] = prepared.context()
             yield
 
 
 def argument(array: Array) -> Any:
     """Give the memory that an array lies in as a kernel's argument: one contiguous vector.
 
-    Numba takes a strided array that it sees through the interface for a contiguous one, so it
-    never sees strides: kernels find the elements by numbers of their own.
+    Kernels find the elements of a strided array by numbers of their own.
     """
     low, size = addresses(array)
-    count = size // array.dtype.itemsize
+    return vector(low, size // array.dtype.itemsize, array.dtype)
+
+
+def vector(address: int, count: int, dtype: np.dtype[Any]) -> Any:
+    """Give elements in memory as a kernel's argument."""
     if SIMULATED:
-        memory: Any = (ctypes.c_char * size).from_address(low)
-        fake = FakeCUDAArray(np.frombuffer(memory, array.dtype, count))
-        fake.owner = array
-        return fake
-    interface = {
-        "shape": (count,),
-        "strides": None,
-        "typestr": array.dtype.str,
-        "data": (low, False),
-        "version": 3,
-    }
-    owner = getattr(array, "owner", None)
-    return cuda.from_cuda_array_interface(interface, owner=owner, sync=False)
+        return FakeCUDAArray(_simulated(address, count, dtype))
+    return prepared.Vector(address, count, dtype)
 
 
 def stream_at(address: int) -> Any:
     """Give the stream of this address."""
-    return 0 if SIMULATED or not address else cuda.external_stream(address)
+    return 0 if SIMULATED else address
 
 
 def run(kernel: Any, blocks: int, stream: Any, *arguments: Any) -> None:
     """Launch a kernel."""
-    warns = config.CUDA_LOW_OCCUPANCY_WARNINGS
-    config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # a small array, or a last sum, has few blocks
-    try:
-        configured = kernel[blocks, THREADS, stream]
-    finally:
-        config.CUDA_LOW_OCCUPANCY_WARNINGS = warns
-    configured(*arguments)
+    if SIMULATED:
+        kernel[blocks, THREADS, 0](*arguments)
+    else:
+        prepared.launch(kernel, blocks, stream, arguments)
 
 
 def new(shape: tuple[int, ...], dtype: np.dtype[Any], order: str) -> Any:
@@ -83,12 +86,23 @@ def send(array: Array) -> Any:
 
 def fetch(array: Array, stream: Any) -> Array:
     """Copy the memory that an array lies in to the host, when the work before it is done."""
-    if not array.size:
-        return np.empty(0, array.dtype)
-    fetched: Array = argument(array).copy_to_host(stream=stream)
-    if not SIMULATED and stream:
-        stream.synchronize()
+    low, size = addresses(array)
+    return fetch_at(low, size // array.dtype.itemsize, array.dtype, stream)
+
+
+def fetch_at(address: int, count: int, dtype: np.dtype[Any], stream: Any) -> Array:
+    """Copy elements in memory to the host, when the work before it is done."""
+    if SIMULATED:
+        return _simulated(address, count, dtype).copy()
+    fetched = np.empty(count, dtype)
+    if count:
+        prepared.fetch(address, fetched, stream)
     return fetched
+
+
+def _simulated(address: int, count: int, dtype: np.dtype[Any]) -> Array:
+    memory: Any = (ctypes.c_char * (count * dtype.itemsize)).from_address(address)
+    return np.frombuffer(memory, dtype, count)
 
 
 class Simulated:

@@ -50,7 +50,12 @@ class Torch(_OnItsStream):
 
     def stream(self, device: int) -> int:
         """Give torch's current stream."""
-        return int(sys.modules["torch"].cuda.current_stream(device).cuda_stream)
+        torch = sys.modules["torch"]
+        try:
+            # torch's compiler asks so: the public call makes an object of its own.
+            return int(torch._C._cuda_getCurrentRawStream(device))
+        except AttributeError:
+            return int(torch.cuda.current_stream(device).cuda_stream)
 
 
 class Cupy(_OnItsStream):

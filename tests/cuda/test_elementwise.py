@@ -7,7 +7,7 @@ import pytest
 
 import fastloss as fl
 from fastloss.cuda import elementwise
-from fastloss.cuda.backend import TILES_OF_A_SUM
+from fastloss.cuda.choice import TILES_OF_A_SUM
 from fastloss.cuda.jit import THREADS, VECTOR_BYTES
 from fastloss.formulas import Huber, SmoothL1
 from tests.cpu.test_formula import LogCosh
@@ -271,6 +271,32 @@ def test_weights_whose_sum_is_out_of_range_are_refused_with_the_value(dtype, wei
     for call in (fl.MSELoss().__call__, fl.MSELoss().value_and_grad):
         with pytest.raises(ValueError, match="weight must have a sum.*rescale"):
             call(x, 0, w)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "weight"),
+    [(np.float64, 1e-310), (np.float64, 1.7e308), (np.float32, 1e-40), (np.float32, 3e38)],
+)
+def test_weights_whose_sum_is_out_of_range_leave_nan_where_nothing_waits(dtype, weight):
+    x, w = device(np.ones(2, dtype)), device(np.full(2, weight, dtype))
+    slot = device(np.zeros((), dtype))
+    assert np.isnan(host(fl.MSELoss().grad(x, 0, w))).all()
+    fl.MSELoss()(x, 0, w, out=slot)
+    assert np.isnan(slot.array)
+    slot.array[...] = 0
+    _, grad = fl.MSELoss().value_and_grad(x, 0, w, total=slot)
+    assert np.isnan([slot.array, *host(grad)]).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("greatest", [False, True])
+def test_weights_whose_sum_can_just_be_inverted_are_right(dtype, greatest):
+    tiny = np.finfo(dtype).tiny
+    x, w = device(np.ones(1, dtype)), device(np.array([1 / tiny if greatest else tiny], dtype))
+    slot = device(np.zeros((), dtype))
+    fl.MSELoss()(x, 0, w, out=slot)
+    assert slot.array == fl.MSELoss()(x, 0, w) == 1
+    np.testing.assert_array_equal(host(fl.MSELoss().grad(x, 0, w)), [2])
 
 
 # --- out

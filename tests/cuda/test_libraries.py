@@ -188,6 +188,22 @@ def test_nothing_is_fetched_but_a_total_once(library, reduction, total, recorder
         assert recorder.count("send") == 0
 
 
+@pytest.mark.parametrize("number", [0.5, 2, True, np.float32(0.1), np.float16(0.1), np.int8(-3)])
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_a_number_reaches_the_device_without_a_copy_that_is_waited_for(
+    library, number, position, recorder
+):
+    given = arguments(library)
+    given[position] = number
+    loss = fl.MSELoss(reduction="none")
+    found = loss(*given).array
+    assert recorder.count("send") == recorder.count("fetch") == 0
+    assert set(recorder.arguments("run", 2)) == {0}
+    expected = loss(*(getattr(a, "array", a) for a in given))
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(found, expected, rtol=2.4e-7)
+
+
 def test_memory_that_kernels_read_stays_until_the_call_ends(library, monkeypatch):
     run = launch.run
 
@@ -239,7 +255,7 @@ def test_a_full_device_in_the_words_of_the_driver(monkeypatch):
     for name in ("new", "send"):
         monkeypatch.setattr(launch, name, full)
         with pytest.raises(MemoryError, match=r"no room on cuda:0 for a float64 array of shape"):
-            fl.L1Loss(reduction="none")(x, 0.0) if name == "new" else fl.L1Loss()(
+            fl.L1Loss(reduction="none")(x, x) if name == "new" else fl.L1Loss()(
                 np.ones(3), np.ones(3), device="cuda"
             )
         monkeypatch.undo()

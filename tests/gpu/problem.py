@@ -26,10 +26,10 @@ def tile(dtype):
 
 def sizes(dtype):
     """Give sizes around a vector of 16 bytes, a block of threads, a tile and a block's sum."""
-    from fastloss.cuda import backend, jit
+    from fastloss.cuda import choice, jit
 
     around = [16 // np.dtype(dtype).itemsize, jit.THREADS, tile(dtype)]
-    around += [backend.TILES_OF_A_SUM * tile(dtype), backend.EACH_OF_A_SUM * jit.THREADS]
+    around += [choice.TILES_OF_A_SUM * tile(dtype), choice.EACH_OF_A_SUM * jit.THREADS]
     found = {n + step for n in around for step in (-1, 0, 1)}
     return sorted(found | {1, 2, 3, 3 * max(around) + 7})
 
