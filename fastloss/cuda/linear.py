@@ -1,0 +1,314 @@
+"""The sum of a linear model's losses and its gradient, or a Hessian product: X is read once.
+
+``rows`` gives each row of X to neighbouring threads, 16 bytes of it to each (``columns.py``). A
+block goes through a fixed run of rows, tile by tile. The elements of a tile stay in registers
+while
+
+1. every thread leaves its part of its rows' dot products in shared memory,
+2. one thread for each row adds them up, asks the formula and leaves the row's slope there,
+3. every thread adds slope times element to the sums of its own columns.
+
+At the end the threads that share columns add those up by halves, and ``outputs`` adds the blocks:
+no atomics, and nothing that depends on the number of multiprocessors. Elements are widened in
+registers; all arithmetic is in float64, products are added by fused operations that the code names.
+"""
+
+from typing import Any, NamedTuple
+
+from numba import cuda, float64, int64, uint32
+
+from fastloss.cuda.absent import element, position, settled
+from fastloss.cuda.columns import combined, distance, dot, loaded, put, spaced, zeros
+from fastloss.cuda.formula import hess, scaled_grad, value
+from fastloss.cuda.jit import SIMULATED, THREADS, crowded_kernel, device, kernel
+from fastloss.cuda.sums import add, add_pairs, combine
+
+if not SIMULATED:
+    from numba.core.types.containers import BaseTuple
+    from numba.cuda.extending import overload
+
+# Rows of a tile that a thread has elements of: as many 16-byte loads are in flight.
+UNROLL = 4
+# Partial dot products that one thread adds up, where a row has more in two steps.
+FAN = 2 if SIMULATED else 16
+# A row's parts lie an odd number of float64 from the next row's, as threads that read down a column
+# would meet in one bank of shared memory.
+PARTS = UNROLL * (THREADS + THREADS // 2)
+
+
+class Tiling(NamedTuple):
+    """How threads and blocks share the rows of a matrix."""
+
+    apart: Any
+    """Columns between those of one thread; ``()`` are neighbours, moved 16 bytes at a time."""
+    across: int
+    """Columns between the first ones of two threads."""
+    threads: int
+    """Threads to a row."""
+    slots: int
+    """Rows that are loaded at a time."""
+    pitch: int
+    """Distance in shared memory from a row's parts of its dot product to the next row's."""
+    down: int
+    """The same distance for all rows that are loaded at a time."""
+    height: int
+    """Rows of a tile."""
+    shares: int
+    """Parts of a dot product that are left for one thread to add up."""
+    each: int
+    """Rows of a block, whole tiles."""
+    blocks: int
+
+
+@device
+def lanes_at(
+    X: Any, i: Any, limit: Any, first: Any, step: Any, column: Any, apart: Any, columns: Any
+) -> Any:
+    """Load a thread's columns of row i; zeros from row ``limit`` on."""
+    if i < limit:
+        return loaded(X, first + i * step, column, apart, columns)
+    return zeros(X, X.dtype.type(0))
+
+
+def only_for(w: Any, memory: Any) -> Any:
+    """Give memory back, or nothing for absent coefficients."""
+    return () if isinstance(w, tuple) else memory
+
+
+def leave_parts(
+    parts: Any, here: Any, down: Any, x: Any, w: Any, column: Any, apart: Any, columns: Any
+) -> None:
+    """Leave a thread's part of the dot products of its rows with coefficients that may be absent.
+
+    The coefficients are loaded for each tile, from the first-level cache: to keep them would take
+    8 registers of the 64.
+    """
+    if not isinstance(parts, tuple):
+        here_w = spaced(w, 0, column, distance(apart), columns, x[0])
+        for k in range(UNROLL):
+            parts[here + k * down] = dot(x[k], here_w, 0.0)
+
+
+def wait_if(memory: Any) -> None:
+    """Wait for the block's threads if there is memory that they write to."""
+    if not isinstance(memory, tuple):
+        cuda.syncthreads()
+
+
+def shorten(parts: Any, low: Any, share: Any, shares: Any, count: Any) -> None:
+    """Add up every ``shares``-th part of a row, from part ``share`` on, where that lies."""
+    if not isinstance(parts, tuple):
+        total = 0.0
+        k = share
+        while k < count:
+            total += parts[low + k]
+            k += shares
+        parts[low + share] = total
+
+
+def prediction(parts: Any, low: Any, count: Any, w: Any, columns: Any) -> Any:
+    """Add up the parts of a row and the intercept."""
+    if isinstance(parts, tuple):
+        return ()
+    total = w[columns]
+    for k in range(count):
+        total += parts[low + k]
+    return total
+
+
+def slope_of(formula: Any, residual: Any, weight: Any, along: Any) -> Any:
+    """Give what multiplies a row in the gradient, or in the Hessian times a direction."""
+    if isinstance(along, tuple):
+        return scaled_grad(formula, residual, weight)
+    return weight * hess(formula, residual) * along
+
+
+def add_loss(formula: Any, residual: Any, weight: Any, along: Any, total: Any, error: Any) -> Any:
+    """Add a row's loss to a sum, see ``add``, unless there is a direction."""
+    if isinstance(along, tuple):
+        return add(total, error, weight * value(formula, residual))
+    return total, error
+
+
+@crowded_kernel
+def rows(
+    formula: Any,
+    X: Any,
+    y: Any,
+    weight: Any,
+    w: Any,
+    direction: Any,
+    partials: Any,
+    size: Any,
+    columns: Any,
+    first: Any,
+    step: Any,
+    strides: Any,
+    tiling: Any,
+) -> None:
+    """Go through a block's rows and leave a pair for each column, the intercept and the value.
+
+    Row i of X starts at element ``first + i * step``; ``strides`` are those of y and weight, see
+    ``position``. ``w`` and ``direction`` end with the intercept's entry; with a direction, the
+    result is the Hessian times it, and the value is 0.
+    """
+    apart, across, threads, slots, pitch, down, height, shares, each, _ = tiling
+    thread = uint32(cuda.threadIdx.x)
+    slot = uint32(thread // uint32(threads))
+    which = uint32(thread - slot * uint32(threads))
+    busy = slot < slots
+    column = uint32(which * uint32(across))
+    here = uint32(slot * uint32(pitch) + which)
+    parts = cuda.shared.array(PARTS, float64)
+    v_memory = cuda.shared.array(PARTS, float64)
+    v_parts = only_for(direction, v_memory)
+    sums = zeros(X, 0.0)
+    total, error, slopes = 0.0, 0.0, 0.0
+    low = int64(cuda.blockIdx.x) * each
+    end = min(low + each, size)
+    while low < end:
+        i = low + slot if busy else size
+        a = lanes_at(X, i, size, first, step, column, apart, columns)
+        b = lanes_at(X, i + slots, size, first, step, column, apart, columns)
+        c = lanes_at(X, i + 2 * slots, size, first, step, column, apart, columns)
+        d = lanes_at(X, i + 3 * slots, size, first, step, column, apart, columns)
+        if busy:
+            leave_parts(parts, here, down, (a, b, c, d), w, column, apart, columns)
+        # Elements are widened anew behind a barrier; kept wide, they would take 32 registers.
+        cuda.syncthreads()
+        if busy:
+            leave_parts(v_parts, here, down, (a, b, c, d), direction, column, apart, columns)
+        wait_if(v_parts)
+        if shares < threads:
+            k = thread
+            while k < height * shares:
+                row = int64(uint32(k) // uint32(shares))
+                shorten(parts, row * pitch, k - row * shares, shares, threads)
+                shorten(v_parts, row * pitch, k - row * shares, shares, threads)
+                k += THREADS
+            cuda.syncthreads()
+        row = thread
+        while row < height:
+            slope = 0.0
+            i = low + row
+            if i < size:
+                target = element(y, position((size,), strides[0], i), 0.0)[0]
+                factor = element(weight, position((size,), strides[1], i), 1.0)[0]
+                residual = prediction(parts, row * pitch, shares, w, columns) - target
+                along = prediction(v_parts, row * pitch, shares, direction, columns)
+                slope = slope_of(formula, residual, factor, along)
+                slopes += slope
+                total, error = add_loss(formula, residual, factor, along, total, error)
+            parts[row * pitch] = slope
+            row += THREADS
+        cuda.syncthreads()
+        if busy:
+            row = slot * pitch
+            sums = combined(parts[row], sums, a)
+            sums = combined(parts[row + down], sums, b)
+            sums = combined(parts[row + 2 * down], sums, c)
+            sums = combined(parts[row + 3 * down], sums, d)
+        cuda.syncthreads()
+        low += height
+    put(parts, thread, sums)
+    cuda.syncthreads()
+    left = slots
+    while left > 1:
+        half = (left + 1) // 2
+        if slot < left - half:
+            for k in range(len(sums)):
+                parts[k * THREADS + thread] += parts[k * THREADS + thread + half * threads]
+        cuda.syncthreads()
+        left = half
+    block, blocks = int64(cuda.blockIdx.x), int64(cuda.gridDim.x)
+    if slot == 0:
+        for k in range(len(sums)):
+            if column < columns:
+                partials[2 * (column * blocks + block)] = parts[k * THREADS + thread]
+                partials[2 * (column * blocks + block) + 1] = 0.0
+            column += distance(apart)
+    combine(partials, columns * blocks + block, slopes, 0.0)
+    cuda.syncthreads()
+    combine(partials, (columns + 1) * blocks + block, total, error)
+
+
+@kernel
+def outputs(partials: Any, count: Any, result: Any) -> None:
+    """Add up the ``count`` pairs of each output, a block for each."""
+    output = int64(cuda.blockIdx.x)
+    total, error = add_pairs(partials, output * count, count)
+    pair = cuda.shared.array(2, float64)
+    combine(pair, 0, total, error)
+    if cuda.threadIdx.x == 0:
+        result[output] = settled(pair[0], pair[1])
+
+
+if not SIMULATED:
+
+    @overload(only_for)
+    def _only_for(w, memory):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        if isinstance(w, BaseTuple):
+            return lambda w, memory: ()
+        return lambda w, memory: memory
+
+    @overload(leave_parts)
+    def _leave_parts(parts, here, down, x, w, column, apart, columns):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        if isinstance(parts, BaseTuple):
+            return lambda parts, here, down, x, w, column, apart, columns: None
+
+        def leave(parts, here, down, x, w, column, apart, columns):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+            here_w = spaced(w, 0, column, distance(apart), columns, x[0])
+            parts[here] = dot(x[0], here_w, 0.0)
+            parts[here + down] = dot(x[1], here_w, 0.0)
+            parts[here + 2 * down] = dot(x[2], here_w, 0.0)
+            parts[here + 3 * down] = dot(x[3], here_w, 0.0)
+
+        return leave
+
+    @overload(wait_if)
+    def _wait_if(memory):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        if isinstance(memory, BaseTuple):
+            return lambda memory: None
+        return lambda memory: cuda.syncthreads()
+
+    @overload(shorten)
+    def _shorten(parts, low, share, shares, count):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        if isinstance(parts, BaseTuple):
+            return lambda parts, low, share, shares, count: None
+
+        def shortened(parts, low, share, shares, count):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+            total = 0.0
+            k = share
+            while k < count:
+                total += parts[low + k]
+                k += shares
+            parts[low + share] = total
+
+        return shortened
+
+    @overload(prediction)
+    def _prediction(parts, low, count, w, columns):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        if isinstance(parts, BaseTuple):
+            return lambda parts, low, count, w, columns: ()
+
+        def predicted(parts, low, count, w, columns):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+            total = w[columns]
+            for k in range(count):
+                total += parts[low + k]
+            return total
+
+        return predicted
+
+    @overload(slope_of)
+    def _slope_of(formula, residual, weight, along):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        if isinstance(along, BaseTuple):
+            return lambda formula, residual, weight, along: scaled_grad(formula, residual, weight)
+        return lambda formula, residual, weight, along: weight * hess(formula, residual) * along
+
+    @overload(add_loss)
+    def _add_loss(formula, residual, weight, along, total, error):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        if isinstance(along, BaseTuple):
+            return lambda formula, residual, weight, along, total, error: add(
+                total, error, weight * value(formula, residual)
+            )
+        return lambda formula, residual, weight, along, total, error: (total, error)
