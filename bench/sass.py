@@ -241,7 +241,7 @@ def demand(case: Case) -> Demand:
         return sum(not isinstance(given[name], tuple) for name in names)
 
     if case.kernel == "rows":
-        return Demand(float64=True, loads=linear.UNROLL if given["tiling"].apart == () else 0)
+        return Demand(float64=True, loads=linear.UNROLL if given["tiling"].singly == () else 0)
     wide = given["scale"].dtype == np.float64
     sums = case.kernel == "folded" or bool(present("partials"))
     allowed = Demand(float64=wide or sums, fused=wide or not sums)

@@ -1,13 +1,13 @@
-"""A thread's columns of a row, as a tuple of lanes.
+"""A thread's columns of a row: neighbours, 16 bytes of them, as a tuple of lanes.
 
-Neighbouring columns are loaded 16 bytes at once where rows are aligned (``apart`` is ``()``).
-Otherwise a thread's columns lie ``apart`` columns from each other, so that neighbouring threads
-load neighbouring elements.
+They are loaded at once where rows are aligned (``singly`` is ``()``). Otherwise it is one by one,
+``count`` of them, as there may be fewer at the end of a row; the first one brings what the others
+find in the cache.
 """
 
 from typing import Any
 
-from numba import float64
+from numba import float64, int64, uint32, uint64
 
 from fastloss.cuda.jit import SIMULATED, THREADS, VECTOR_BYTES, device
 from fastloss.cuda.tuples import lanewise
@@ -21,33 +21,27 @@ else:
     from fastloss.cuda.lanes import lanes_of, load, multiply_add
 
 
-def distance(apart: Any) -> Any:
-    """Give the number of columns between lanes."""
-    return 1 if isinstance(apart, tuple) else apart
-
-
 def zeros(array: Any, zero: Any) -> Any:
     """Give as many zeros as an array has elements in 16 bytes."""
     return (zero,) * (VECTOR_BYTES // array.dtype.itemsize)
 
 
-def spaced(array: Any, low: Any, column: Any, apart: Any, columns: Any, like: Any) -> Any:
-    """Load as many columns as ``like`` has lanes, of a row that starts at ``low``; 0 past its end.
+def lanes_within(singly: Any, column: Any, columns: Any, lanes: Any) -> Any:
+    """Count a thread's columns, the first of which is ``column``."""
+    return len(lanes) if isinstance(singly, tuple) else min(columns - int(column), len(lanes))
 
-    The columns are ``column``, ``column + apart`` and so on.
-    """
-    lanes = range(len(like))
+
+def some(array: Any, i: Any, count: Any, like: Any) -> Any:
+    """Load ``count`` elements from element i on, and fill them up with zeros."""
     zero = array.dtype.type(0)
-    return tuple(
-        array[low + column + k * apart] if column + k * apart < columns else zero for k in lanes
-    )
+    return tuple(array[i + k] if k < count else zero for k in range(len(like)))
 
 
-def loaded(array: Any, low: Any, column: Any, apart: Any, columns: Any) -> Any:
-    """Load a thread's columns of the row that starts at element ``low``."""
-    if isinstance(apart, tuple):
-        return load(array, low + column)
-    return spaced(array, low, column, apart, columns, zeros(array, array.dtype.type(0)))
+def loaded(array: Any, i: Any, singly: Any, count: Any) -> Any:
+    """Load a thread's columns of a row, the first of which is element i."""
+    if isinstance(singly, tuple):
+        return load(array, i)
+    return some(array, i, count, zeros(array, array.dtype.type(0)))
 
 
 def dot(x: Any, w: Any, total: Any) -> Any:
@@ -72,40 +66,42 @@ def combined(factor: Any, total: Any, x: Any) -> Any:
 
 if not SIMULATED:
 
-    @overload(distance)
-    def _distance(apart):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-        if isinstance(apart, BaseTuple):
-            return lambda apart: 1
-        return lambda apart: apart
-
     @overload(zeros)
     def _zeros(array, zero):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
         if lanes_of(array.dtype) == 2:
             return lambda array, zero: (zero, zero)
         return lambda array, zero: (zero, zero, zero, zero)
 
-    @overload(spaced)
-    def _spaced(array, low, column, apart, columns, like):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    @overload(lanes_within)
+    def _lanes_within(singly, column, columns, lanes):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        most = len(lanes)
+        if isinstance(singly, BaseTuple):
+            return lambda singly, column, columns, lanes: most
+        # Numbers of 32 bits are compared in one instruction.
+        return lambda singly, column, columns, lanes: uint32(min(columns - int64(column), most))
+
+    @overload(some)
+    def _some(array, i, count, like):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
         T = array.dtype
-        if len(like) == 1:
-            return lambda array, low, column, apart, columns, like: (
-                (array[low + column] if column < columns else T(0)),
+        # An index without a sign: one with it would be tested for counting from the end.
+        if len(like) == 2:
+            return lambda array, i, count, like: (
+                (array[uint64(i)] if count > 0 else T(0)),
+                (array[uint64(i + 1)] if count > 1 else T(0)),
             )
-
-        def several(array, low, column, apart, columns, like):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-            first = array[low + column] if column < columns else T(0)
-            return (first, *spaced(array, low, column + apart, apart, columns, like[1:]))
-
-        return several
+        return lambda array, i, count, like: (
+            (array[uint64(i)] if count > 0 else T(0)),
+            (array[uint64(i + 1)] if count > 1 else T(0)),
+            (array[uint64(i + 2)] if count > 2 else T(0)),
+            (array[uint64(i + 3)] if count > 3 else T(0)),
+        )
 
     @overload(loaded)
-    def _loaded(array, low, column, apart, columns):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-        if isinstance(apart, BaseTuple):
-            return lambda array, low, column, apart, columns: load(array, low + column)
+    def _loaded(array, i, singly, count):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        if isinstance(singly, BaseTuple):
+            return lambda array, i, singly, count: load(array, i)
         T = array.dtype
-        return lambda array, low, column, apart, columns: spaced(
-            array, low, column, apart, columns, zeros(array, T(0))
-        )
+        return lambda array, i, singly, count: some(array, i, count, zeros(array, T(0)))
 
     @overload(dot)
     def _dot(x, w, total):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202

@@ -18,7 +18,15 @@ from typing import Any, NamedTuple
 from numba import cuda, float64, int64, uint32
 
 from fastloss.cuda.absent import element, position, settled
-from fastloss.cuda.columns import combined, distance, dot, loaded, put, spaced, zeros
+from fastloss.cuda.columns import (
+    combined,
+    dot,
+    lanes_within,
+    loaded,
+    put,
+    some,
+    zeros,
+)
 from fastloss.cuda.formula import hess, scaled_grad, value
 from fastloss.cuda.jit import SIMULATED, THREADS, crowded_kernel, device, kernel
 from fastloss.cuda.sums import add, add_pairs, combine
@@ -39,10 +47,8 @@ PARTS = UNROLL * (THREADS + THREADS // 2)
 class Tiling(NamedTuple):
     """How threads and blocks share the rows of a matrix."""
 
-    apart: Any
-    """Columns between those of one thread; ``()`` are neighbours, moved 16 bytes at a time."""
-    across: int
-    """Columns between the first ones of two threads."""
+    singly: Any
+    """True where a thread's columns are loaded one by one, ``()`` where 16 bytes at once."""
     threads: int
     """Threads to a row."""
     slots: int
@@ -61,12 +67,10 @@ class Tiling(NamedTuple):
 
 
 @device
-def lanes_at(
-    X: Any, i: Any, limit: Any, first: Any, step: Any, column: Any, apart: Any, columns: Any
-) -> Any:
-    """Load a thread's columns of row i; zeros from row ``limit`` on."""
-    if i < limit:
-        return loaded(X, first + i * step, column, apart, columns)
+def lanes_at(X: Any, row: Any, rows: Any, first: Any, step: Any, singly: Any, count: Any) -> Any:
+    """Load a thread's columns of a row; zeros where there is no such row."""
+    if row < rows:
+        return loaded(X, first + row * step, singly, count)
     return zeros(X, X.dtype.type(0))
 
 
@@ -75,16 +79,14 @@ def only_for(w: Any, memory: Any) -> Any:
     return () if isinstance(w, tuple) else memory
 
 
-def leave_parts(
-    parts: Any, here: Any, down: Any, x: Any, w: Any, column: Any, apart: Any, columns: Any
-) -> None:
+def leave_parts(parts: Any, here: Any, down: Any, x: Any, w: Any, column: Any, count: Any) -> None:
     """Leave a thread's part of the dot products of its rows with coefficients that may be absent.
 
     The coefficients are loaded for each tile, from the first-level cache: to keep them would take
     8 registers of the 64.
     """
     if not isinstance(parts, tuple):
-        here_w = spaced(w, 0, column, distance(apart), columns, x[0])
+        here_w = some(w, column, count, x[0])
         for k in range(UNROLL):
             parts[here + k * down] = dot(x[k], here_w, 0.0)
 
@@ -152,32 +154,34 @@ def rows(
     ``position``. ``w`` and ``direction`` end with the intercept's entry; with a direction, the
     result is the Hessian times it, and the value is 0.
     """
-    apart, across, threads, slots, pitch, down, height, shares, each, _ = tiling
+    singly, threads, slots, pitch, down, height, shares, each, _ = tiling
     thread = uint32(cuda.threadIdx.x)
     slot = uint32(thread // uint32(threads))
     which = uint32(thread - slot * uint32(threads))
     busy = slot < slots
-    column = uint32(which * uint32(across))
+    sums = zeros(X, 0.0)
+    column = uint32(which * uint32(len(sums)))
+    count = lanes_within(singly, column, columns, sums)
+    origin = first + column
     here = uint32(slot * uint32(pitch) + which)
     parts = cuda.shared.array(PARTS, float64)
     v_memory = cuda.shared.array(PARTS, float64)
     v_parts = only_for(direction, v_memory)
-    sums = zeros(X, 0.0)
     total, error, slopes = 0.0, 0.0, 0.0
     low = int64(cuda.blockIdx.x) * each
     end = min(low + each, size)
     while low < end:
         i = low + slot if busy else size
-        a = lanes_at(X, i, size, first, step, column, apart, columns)
-        b = lanes_at(X, i + slots, size, first, step, column, apart, columns)
-        c = lanes_at(X, i + 2 * slots, size, first, step, column, apart, columns)
-        d = lanes_at(X, i + 3 * slots, size, first, step, column, apart, columns)
+        a = lanes_at(X, i, size, origin, step, singly, count)
+        b = lanes_at(X, i + slots, size, origin, step, singly, count)
+        c = lanes_at(X, i + 2 * slots, size, origin, step, singly, count)
+        d = lanes_at(X, i + 3 * slots, size, origin, step, singly, count)
         if busy:
-            leave_parts(parts, here, down, (a, b, c, d), w, column, apart, columns)
+            leave_parts(parts, here, down, (a, b, c, d), w, column, count)
         # Elements are widened anew behind a barrier; kept wide, they would take 32 registers.
         cuda.syncthreads()
         if busy:
-            leave_parts(v_parts, here, down, (a, b, c, d), direction, column, apart, columns)
+            leave_parts(v_parts, here, down, (a, b, c, d), direction, column, count)
         wait_if(v_parts)
         if shares < threads:
             k = thread
@@ -222,11 +226,10 @@ def rows(
         left = half
     block, blocks = int64(cuda.blockIdx.x), int64(cuda.gridDim.x)
     if slot == 0:
-        for k in range(len(sums)):
-            if column < columns:
-                partials[2 * (column * blocks + block)] = parts[k * THREADS + thread]
-                partials[2 * (column * blocks + block) + 1] = 0.0
-            column += distance(apart)
+        for k in range(count):
+            pair = 2 * ((column + k) * blocks + block)
+            partials[pair] = parts[k * THREADS + thread]
+            partials[pair + 1] = 0.0
     combine(partials, columns * blocks + block, slopes, 0.0)
     cuda.syncthreads()
     combine(partials, (columns + 1) * blocks + block, total, error)
@@ -252,12 +255,12 @@ if not SIMULATED:
         return lambda w, memory: memory
 
     @overload(leave_parts)
-    def _leave_parts(parts, here, down, x, w, column, apart, columns):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    def _leave_parts(parts, here, down, x, w, column, count):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
         if isinstance(parts, BaseTuple):
-            return lambda parts, here, down, x, w, column, apart, columns: None
+            return lambda parts, here, down, x, w, column, count: None
 
-        def leave(parts, here, down, x, w, column, apart, columns):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-            here_w = spaced(w, 0, column, distance(apart), columns, x[0])
+        def leave(parts, here, down, x, w, column, count):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+            here_w = some(w, column, count, x[0])
             parts[here] = dot(x[0], here_w, 0.0)
             parts[here + down] = dot(x[1], here_w, 0.0)
             parts[here + 2 * down] = dot(x[2], here_w, 0.0)

@@ -26,7 +26,8 @@ FLOAT64 = np.dtype(np.float64)
 # Blocks at most, whatever the GPU: some four times those that an H100 or A100 runs at a time (528
 # and 432), so that the last ones to end leave little of it idle.
 BLOCKS = 2048
-# Rows of a block at least: it leaves 16 bytes for each column, that is 4 for each 64 of float32 X.
+# Rows of a block at least: the 16 bytes that it leaves for each column are written and read, 32 bytes
+# for the 256 of float32 X.
 ROWS_OF_A_BLOCK = 64
 
 
@@ -46,8 +47,11 @@ def tiling(X: Array) -> Tiling | None:
 
     - Float64 arithmetic: two multiply-adds for each element and an addition for each thread's part
       are 4.25 operations for 4 bytes, 3.6 TFLOP/s of 34 (67 with tensor cores, which are not used).
-      Where float64 is slow, on GPUs for graphics, it binds; but the products do as much.
+      Where float64 is slow, on GPUs for graphics, it binds, but the products do as much.
     - Conversions: two an element, 7 of 16 a clock.
+    - Instructions: 12 an element, 18 where rows are not aligned, and some 100 a row. At 32 columns
+      that is 55 to 80 of 128 a clock. At one column it is 190, which binds; but there the products
+      move 88 bytes a row, with predictions and slopes, for 12 here.
     - Shared memory: for 16 bytes of X, 8 are written and 16 are read: 22 of 128 bytes a clock.
     - Latency: four loads of 16 bytes by 1,024 threads are 64 KB in flight, and 0.6 microseconds at
       25 bytes a nanosecond are 15 KB. Four blocks have 4,500 clocks to go through a tile each.
@@ -69,8 +73,7 @@ def tiling(X: Array) -> Tiling | None:
     height = linear.UNROLL * slots
     each = height * _ceil(max(ROWS_OF_A_BLOCK, _ceil(n, BLOCKS)), height)
     return Tiling(
-        apart=ABSENT if aligned else threads,
-        across=lanes if aligned else 1,
+        singly=ABSENT if aligned else True,
         threads=threads,
         slots=slots,
         pitch=pitch,

@@ -192,7 +192,7 @@ def test_rows_are_moved_16_bytes_at_a_time_where_they_are_aligned(dtype, recorde
         objective(laid, y, None, ONE_OF_EACH[0])(w)
         tiling = recorder.calls[[c[0] for c in recorder.calls].index("run")][-1]
         narrow = ["shifted", "padded by one"]
-        assert (tiling.apart != ()) is (name in narrow)
+        assert (tiling.singly != ()) is (name in narrow)
 
 
 @pytest.mark.parametrize("step", [2, -1])
