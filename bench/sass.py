@@ -58,7 +58,7 @@ from numba import cuda, float32, float64, int64, typeof, types
 from numba.cuda import libdevice
 
 from fastloss import Loss, dispatch
-from fastloss.cuda import backend, elementwise, launch, linear
+from fastloss.cuda import backend, elementwise, launch, linear, parts
 from fastloss.cuda.arrays import Device
 from fastloss.cuda.lanes import load, store
 from fastloss.cuda.model import Rows
@@ -241,7 +241,7 @@ def demand(case: Case) -> Demand:
         return sum(not isinstance(given[name], tuple) for name in names)
 
     if case.kernel == "rows":
-        return Demand(float64=True, loads=linear.UNROLL if given["tiling"].singly == () else 0)
+        return Demand(float64=True, loads=parts.UNROLL if given["tiling"].singly == () else 0)
     wide = given["scale"].dtype == np.float64
     sums = case.kernel == "folded" or bool(present("partials"))
     allowed = Demand(float64=wide or sums, fused=wide or not sums)

@@ -18,30 +18,19 @@ from typing import Any, NamedTuple
 from numba import cuda, float64, int64, uint32
 
 from fastloss.cuda.absent import element, position, settled
-from fastloss.cuda.columns import (
-    combined,
-    dot,
-    lanes_within,
-    loaded,
-    put,
-    some,
-    zeros,
-)
+from fastloss.cuda.columns import combined, lanes_within, loaded, put, zeros
 from fastloss.cuda.formula import hess, scaled_grad, value
 from fastloss.cuda.jit import SIMULATED, THREADS, crowded_kernel, device, kernel
+from fastloss.cuda.parts import PARTS, leave_parts, prediction, shorten
 from fastloss.cuda.sums import add, add_pairs, combine
 
-if not SIMULATED:
+if SIMULATED:
+    from fastloss.cuda.plain_lanes import plus
+else:
     from numba.core.types.containers import BaseTuple
     from numba.cuda.extending import overload
 
-# Rows of a tile that a thread has elements of: as many 16-byte loads are in flight.
-UNROLL = 4
-# Partial dot products that one thread adds up, where a row has more in two steps.
-FAN = 2 if SIMULATED else 16
-# A row's parts lie an odd number of float64 from the next row's, as threads that read down a column
-# would meet in one bank of shared memory.
-PARTS = UNROLL * (THREADS + THREADS // 2)
+    from fastloss.cuda.lanes import plus
 
 
 class Tiling(NamedTuple):
@@ -79,43 +68,10 @@ def only_for(w: Any, memory: Any) -> Any:
     return () if isinstance(w, tuple) else memory
 
 
-def leave_parts(parts: Any, here: Any, down: Any, x: Any, w: Any, column: Any, count: Any) -> None:
-    """Leave a thread's part of the dot products of its rows with coefficients that may be absent.
-
-    The coefficients are loaded for each tile, from the first-level cache: to keep them would take
-    8 registers of the 64.
-    """
-    if not isinstance(parts, tuple):
-        here_w = some(w, column, count, x[0])
-        for k in range(UNROLL):
-            parts[here + k * down] = dot(x[k], here_w, 0.0)
-
-
 def wait_if(memory: Any) -> None:
     """Wait for the block's threads if there is memory that they write to."""
     if not isinstance(memory, tuple):
         cuda.syncthreads()
-
-
-def shorten(parts: Any, low: Any, share: Any, shares: Any, count: Any) -> None:
-    """Add up every ``shares``-th part of a row, from part ``share`` on, where that lies."""
-    if not isinstance(parts, tuple):
-        total = 0.0
-        k = share
-        while k < count:
-            total += parts[low + k]
-            k += shares
-        parts[low + share] = total
-
-
-def prediction(parts: Any, low: Any, count: Any, w: Any, columns: Any) -> Any:
-    """Add up the parts of a row and the intercept."""
-    if isinstance(parts, tuple):
-        return ()
-    total = w[columns]
-    for k in range(count):
-        total += parts[low + k]
-    return total
 
 
 def slope_of(formula: Any, residual: Any, weight: Any, along: Any) -> Any:
@@ -201,7 +157,7 @@ def rows(
                 residual = prediction(parts, row * pitch, shares, w, columns) - target
                 along = prediction(v_parts, row * pitch, shares, direction, columns)
                 slope = slope_of(formula, residual, factor, along)
-                slopes += slope
+                slopes = plus(slopes, slope)
                 total, error = add_loss(formula, residual, factor, along, total, error)
             parts[row * pitch] = slope
             row += THREADS
@@ -254,53 +210,11 @@ if not SIMULATED:
             return lambda w, memory: ()
         return lambda w, memory: memory
 
-    @overload(leave_parts)
-    def _leave_parts(parts, here, down, x, w, column, count):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-        if isinstance(parts, BaseTuple):
-            return lambda parts, here, down, x, w, column, count: None
-
-        def leave(parts, here, down, x, w, column, count):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-            here_w = some(w, column, count, x[0])
-            parts[here] = dot(x[0], here_w, 0.0)
-            parts[here + down] = dot(x[1], here_w, 0.0)
-            parts[here + 2 * down] = dot(x[2], here_w, 0.0)
-            parts[here + 3 * down] = dot(x[3], here_w, 0.0)
-
-        return leave
-
     @overload(wait_if)
     def _wait_if(memory):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
         if isinstance(memory, BaseTuple):
             return lambda memory: None
         return lambda memory: cuda.syncthreads()
-
-    @overload(shorten)
-    def _shorten(parts, low, share, shares, count):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-        if isinstance(parts, BaseTuple):
-            return lambda parts, low, share, shares, count: None
-
-        def shortened(parts, low, share, shares, count):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-            total = 0.0
-            k = share
-            while k < count:
-                total += parts[low + k]
-                k += shares
-            parts[low + share] = total
-
-        return shortened
-
-    @overload(prediction)
-    def _prediction(parts, low, count, w, columns):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-        if isinstance(parts, BaseTuple):
-            return lambda parts, low, count, w, columns: ()
-
-        def predicted(parts, low, count, w, columns):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-            total = w[columns]
-            for k in range(count):
-                total += parts[low + k]
-            return total
-
-        return predicted
 
     @overload(slope_of)
     def _slope_of(formula, residual, weight, along):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202

@@ -10,7 +10,7 @@ import numpy as np
 from numba.core.errors import NumbaError
 
 from fastloss.binding import bind, uncompilable
-from fastloss.cuda import launch, linear
+from fastloss.cuda import launch, linear, parts
 from fastloss.cuda.arrays import Device
 from fastloss.cuda.jit import THREADS, VECTOR_BYTES
 from fastloss.cuda.layout import first_element
@@ -26,8 +26,8 @@ FLOAT64 = np.dtype(np.float64)
 # Blocks at most, whatever the GPU: some four times those that an H100 or A100 runs at a time (528
 # and 432), so that the last ones to end leave little of it idle.
 BLOCKS = 2048
-# Rows of a block at least: the 16 bytes that it leaves for each column are written and read, 32 bytes
-# for the 256 of float32 X.
+# Rows of a block at least: the 16 bytes that it leaves for each column are written and read, which
+# is 32 for 256 of float32 X.
 ROWS_OF_A_BLOCK = 64
 
 
@@ -69,8 +69,8 @@ def tiling(X: Array) -> Tiling | None:
     address = X.__array_interface__["data"][0]
     aligned = not (p % lanes or address % VECTOR_BYTES or X.strides[0] % VECTOR_BYTES)
     slots = THREADS // threads
-    pitch = threads | 1  # odd, see ``linear.PARTS``
-    height = linear.UNROLL * slots
+    pitch = threads | 1  # odd, see ``parts.PARTS``
+    height = parts.UNROLL * slots
     each = height * _ceil(max(ROWS_OF_A_BLOCK, _ceil(n, BLOCKS)), height)
     return Tiling(
         singly=ABSENT if aligned else True,
@@ -79,7 +79,7 @@ def tiling(X: Array) -> Tiling | None:
         pitch=pitch,
         down=slots * pitch,
         height=height,
-        shares=threads if threads <= linear.FAN else _ceil(threads, linear.FAN),
+        shares=threads if threads <= parts.FAN else _ceil(threads, parts.FAN),
         each=each,
         blocks=_ceil(n, each),
     )

@@ -8,7 +8,7 @@ import pytest
 
 import fastloss as fl
 from fastloss import matrix
-from fastloss.cuda import launch, linear, model
+from fastloss.cuda import launch, model, parts
 from fastloss.cuda.jit import THREADS
 from fastloss.cuda.libraries import Numba
 from tests.cpu.test_formula import LogCosh
@@ -153,8 +153,8 @@ def test_every_number_of_columns_up_to_the_bound(dtype, p):
 def around_a_tile(threads):
     """Numbers of rows around those of a load, a tile and a block."""
     slots = THREADS // threads
-    tile = linear.UNROLL * slots
-    return sorted({1, 2, *(n + k for n in (slots, tile, 3 * tile, 6 * tile) for k in (-1, 0, 1))})
+    tile = parts.UNROLL * slots
+    return sorted({1, 2, *(n + k for n in (slots, tile, 3 * tile) for k in (-1, 0, 1))})
 
 
 @pytest.mark.parametrize(
