@@ -21,6 +21,11 @@ SIZES = [1_000_000, 10_000_000, 100_000_000]
 LARGE = 1_000_000_000
 DTYPES = ["float16", "float32", "float64"]
 LINEAR = [(10_000_000, 32), (1_000_000, 100)]
+# Columns for which X read once is set beside products, of matrices of so many bytes: rows of 16
+# bytes and others, up to what a block has room for.
+COLUMNS = [1, 3, 8, 32, 101, 128, 512, 1024]
+BYTES_OF_X = 1 << 30
+PRODUCTS = "fastloss, products of the library"
 ROUNDS = 21
 OURS = "fastloss"
 # Calls to an event: a single one of some microseconds is below what events resolve.
@@ -267,6 +272,40 @@ def linear(n: int, p: int, dtype: str, rounds: int) -> list[Row]:
     return rows("linear objective", f"{n:,} x {p}", dtype, calls, moved, rounds, 1)
 
 
+def once(p: int, dtype: str, rounds: int) -> list[Row]:
+    """Set the kernel that reads X once beside the library's products, for the same objective.
+
+    Where the ratio of the products is below 1, ``tiling`` in ``fastloss/cuda/model.py`` should
+    leave the matrix to them.
+    """
+    import numpy as np
+    import torch
+
+    import fastloss as fl
+
+    generator = torch.Generator("cuda").manual_seed(0)
+    kind = getattr(torch, dtype)
+    n = BYTES_OF_X // (p * kind.itemsize)
+    X = torch.randn((n, p), generator=generator, device="cuda", dtype=kind)
+    y = torch.randn(n, generator=generator, device="cuda", dtype=torch.float64)
+    ours, products = (fl.LinearObjective(X, y, fl.SmoothL1Loss()) for _ in range(2))
+    if ours.model.rows is None:
+        return []
+    products.model.rows = None
+    w = np.full(p, 0.01)
+    figures = []
+    for what, method in (("linear objective", "__call__"), ("Hessian product", "hessp")):
+        arguments = (w,) if method == "__call__" else (w, w)
+        calls: dict[str, Call] = {
+            OURS: partial(getattr(ours, method), *arguments),
+            PRODUCTS: partial(getattr(products, method), *arguments),
+        }
+        found, wanted = (np.hstack(call()) for call in calls.values())
+        np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-10 * abs(wanted).max())
+        figures += rows(what, f"{n:,} x {p}", dtype, calls, BYTES_OF_X + 8 * n, rounds, 1)
+    return figures
+
+
 # Launch overhead
 
 
@@ -362,7 +401,9 @@ def page(figures: list[Row], launches: list[tuple[str, float]], rounds: int) -> 
             "GB/s counts the bytes that a computation has to move, whoever moves them more often; "
             "the share is of the speed at which torch copies as many bytes on the device, in the "
             "same rounds. Arrays of some tens of megabytes stay in the second-level cache. The "
-            "gradient of torch is a forward and a backward pass.",
+            "gradient of torch is a forward and a backward pass. A linear objective is computed by "
+            "a kernel that reads X once; beside it stands the same objective by the library's "
+            "matrix products.",
             markdown(HEADS, [cells(row) for row in figures]),
             "## A call on 1,000 elements",
             "Until the call returns, on an idle device: a number is waited for, an array is not.",
@@ -416,6 +457,11 @@ def main() -> int:
     jobs += [
         partial(linear, n, p, dtype, given.rounds)
         for n, p in (LINEAR[-1:] if given.quick else LINEAR)
+        for dtype in ("float32", "float64")
+    ]
+    jobs += [
+        partial(once, p, dtype, given.rounds)
+        for p in ([32] if given.quick else COLUMNS)
         for dtype in ("float32", "float64")
     ]
     figures = []

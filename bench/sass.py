@@ -12,16 +12,16 @@ when
 - no product is fused into a sum: the compiler could choose another one of two products on another
   GPU, or beside a gradient, and the sum would have other bits;
 - a kernel of vectors moves 16 bytes at a time, ``UNROLL`` times for each array, without a jump, and
-  loads all before its first store;
+  loads all before its first store; so does that of the linear model with X, where rows allow it;
 - it has as many multiply-adds on both architectures.
 
 A fused product is looked for where the arithmetic is float32 and the sum float64, as in float64
 formulas fuse on purpose. What becomes of NaN is not looked at any further: that needs a GPU.
 
 All outputs of all formulas and precisions are checked in the kernels of vectors, of contiguous
-scalars and of folded gradients. For strided arrays it is all outputs of one formula, and value and
-gradient of the others: where an element lies has nothing to do with what is computed from it. Of
-scalars, sm_80 has one formula.
+scalars, of folded gradients and of the linear model. For strided arrays it is all outputs of one
+formula, and value and gradient of the others: where an element lies has nothing to do with what is
+computed from it. Of scalars, sm_80 has one formula.
 
 Exit status 1 lists what failed. ``--self-test`` compiles kernels that are bad, each in one way, and
 demands that the check rejects each of them for that, and accepts a good one.
@@ -38,8 +38,9 @@ import sys
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from itertools import product
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -57,9 +58,10 @@ from numba import cuda, float32, float64, int64, typeof, types
 from numba.cuda import libdevice
 
 from fastloss import Loss, dispatch
-from fastloss.cuda import backend, elementwise, launch
+from fastloss.cuda import backend, elementwise, launch, linear, parts
 from fastloss.cuda.arrays import Device
 from fastloss.cuda.lanes import load, store
+from fastloss.cuda.model import Rows
 from fastloss.formulas import FORMULAS, Formula, SmoothL1
 from fastloss.place import Host
 
@@ -175,6 +177,28 @@ def arrays(call: Call) -> tuple[Any, Any, Any]:
     return x, y, np.ones(shape, dtype) if call.weight else None
 
 
+def elementwise_calls() -> Iterator[tuple[str, Callable[[], Any]]]:
+    for call in calls():
+        loss = Loss(call.formula(), call.reduction)
+        yield str(call), partial(getattr(loss, call.method), *arrays(call))
+
+
+def linear_calls(place: Pretended) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Evaluate linear models: rows from multiples of 16 bytes on, or not."""
+    layouts = {"rows of 16 bytes": 8, "rows": 7}
+    products = (False, True)
+    for formula, dtype, layout, hessp in product(FORMULAS, DTYPES[1:], layouts, products):
+        for weighted in (False, True) if formula is SmoothL1 else (True,):
+            p = layouts[layout]
+            X, y = np.ones((8, p), dtype), np.ones(8)
+            model = Rows.of(place, X, y, y if weighted else None)
+            assert model is not None
+            w = np.ones(p + 1)
+            what = ("Hessian product" if hessp else "gradient") + ", weight" * weighted
+            name = f"linear model, {formula.__name__} {dtype} {layout}, {what}"
+            yield name, partial(model.evaluate, formula(), w, w if hessp else None)
+
+
 def cases() -> list[Case]:
     """Note what the calls launch, each specialisation once."""
     found: dict[Any, Case] = {}
@@ -196,18 +220,18 @@ def cases() -> list[Case]:
         patch.object(dispatch, "elementwise", lambda *arguments: (backend, place)),
         warnings.catch_warnings(),
     ):
-        for call in calls():
+        for name, call in (*elementwise_calls(), *linear_calls(place)):
             noting.clear()
-            getattr(Loss(call.formula(), call.reduction), call.method)(*arrays(call))
+            call()
             for kernel, arguments in noting:
-                case = Case(kernel, str(call), arguments)
+                case = Case(kernel, name, arguments)
                 found.setdefault((kernel, *map(typeof, arguments)), case)
     return list(found.values())
 
 
 def demand(case: Case) -> Demand:
     """Say what a kernel may have and has to have, by its arguments."""
-    if case.kernel == "finish":  # which divides
+    if case.kernel in ("finish", "outputs"):
         return Demand(float64=True)
     given = dict(
         zip(inspect.signature(kernel(case).py_func).parameters, case.arguments, strict=True)
@@ -216,6 +240,8 @@ def demand(case: Case) -> Demand:
     def present(*names: str) -> int:
         return sum(not isinstance(given[name], tuple) for name in names)
 
+    if case.kernel == "rows":
+        return Demand(float64=True, loads=parts.UNROLL if given["tiling"].singly == () else 0)
     wide = given["scale"].dtype == np.float64
     sums = case.kernel == "folded" or bool(present("partials"))
     allowed = Demand(float64=wide or sums, fused=wide or not sums)
@@ -233,7 +259,7 @@ def architectures(case: Case) -> list[str]:
 
 
 def kernel(case: Case) -> Any:
-    return getattr(elementwise, case.kernel)
+    return getattr(linear if case.kernel in ("rows", "outputs") else elementwise, case.kernel)
 
 
 # --- compilation ----------------------------------------------------------------------------

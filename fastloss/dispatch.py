@@ -84,9 +84,9 @@ def linear(X: Any, y: Any, weight: Any, device: str | None = None) -> Model:
         from fastloss.cpu.model import HostModel
 
         return HostModel(found.place(), X, y, weight)
-    from fastloss.matrix import ArrayModel
+    from fastloss.cuda.model import DeviceModel
 
-    return ArrayModel(found.place(), X, y, weight)
+    return DeviceModel(found.place(), X, y, weight)
 
 
 class Located(NamedTuple):

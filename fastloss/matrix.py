@@ -1,7 +1,8 @@
 """The data of a linear model as arrays of a library that multiplies matrices: CuPy or PyTorch.
 
 X is read twice for an evaluation, by the library's own products around fastloss's elementwise
-kernels. What has an entry for each row never leaves the device.
+kernels; ``cuda/model.py`` has what reads it once. What has an entry for each row never leaves the
+device.
 """
 
 from typing import Any

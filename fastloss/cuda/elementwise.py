@@ -26,7 +26,7 @@ from fastloss.cuda.absent import (
 )
 from fastloss.cuda.formula import hess, scaled_grad, value
 from fastloss.cuda.jit import THREADS, device, kernel
-from fastloss.cuda.sums import accumulate, add, combine, leave
+from fastloss.cuda.sums import accumulate, add_pairs, combine, leave
 from fastloss.cuda.tuples import lanewise
 from fastloss.formulas import quotient
 
@@ -283,12 +283,7 @@ def finish(
     What the precision of the arithmetic cannot invert leaves NaN: ``smallest`` is the least number
     that it can.
     """
-    total, error = 0.0, 0.0
-    i = int64(cuda.threadIdx.x)
-    while i < count:
-        total, error = add(total, error, partials[2 * i])
-        error += partials[2 * i + 1]
-        i += THREADS
+    total, error = add_pairs(partials, 0, count)
     pair = cuda.shared.array(2, float64)
     combine(pair, 0, total, error)
     if cuda.threadIdx.x == 0:

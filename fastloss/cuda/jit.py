@@ -21,6 +21,11 @@ def kernel(function: Function) -> Any:
     return cuda.jit(function)
 
 
+def crowded_kernel(function: Function) -> Any:
+    """Compile as :func:`kernel`, into at most 64 registers: four blocks fit a multiprocessor."""
+    return cuda.jit(function) if SIMULATED else cuda.jit(launch_bounds=(THREADS, 4))(function)
+
+
 def device(function: Function) -> Function:
     """Compile a function that only kernels call."""
     if SIMULATED and "cuda" not in function.__code__.co_names:

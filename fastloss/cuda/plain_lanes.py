@@ -26,3 +26,8 @@ def store(array: Any, i: Any, lanes: tuple[Any, ...]) -> None:
 def plus(a: Any, b: Any) -> Any:
     """Give ``a + b``."""
     return a + b
+
+
+def multiply_add(a: Any, b: Any, c: Any) -> Any:
+    """Give ``a * b + c``; NumPy rounds it twice."""
+    return a * b + c

@@ -7,7 +7,7 @@ into a sum (``plus``), which the compiler would do here and not there.
 
 from typing import Any
 
-from numba import cuda, float64
+from numba import cuda, float64, int64
 
 from fastloss.cuda.jit import SIMULATED, THREADS, device
 from fastloss.cuda.tuples import lanes_sum
@@ -61,6 +61,18 @@ def combine(pairs: Any, index: Any, total: Any, error: Any) -> None:
     if thread == 0:
         pairs[2 * index] = totals[0]
         pairs[2 * index + 1] = errors[0]
+
+
+@device
+def add_pairs(pairs: Any, first: Any, count: Any) -> Any:
+    """Add up a thread's share of ``count`` pairs; each thread of a block takes its own."""
+    total, error = 0.0, 0.0
+    i = int64(cuda.threadIdx.x)
+    while i < count:
+        total, error = add(total, error, pairs[2 * (first + i)])
+        error += pairs[2 * (first + i) + 1]
+        i += THREADS
+    return total, error
 
 
 if not SIMULATED:

@@ -34,6 +34,21 @@ def matrices(arrays):
     return arrays
 
 
+@pytest.fixture
+def launched(monkeypatch):
+    """The names of the kernels that are launched."""
+    from fastloss.cuda import launch
+
+    names, run = [], launch.run
+
+    def noted(kernel, *rest):
+        names.append(kernel.py_func.__name__)
+        run(kernel, *rest)
+
+    monkeypatch.setattr(launch, "run", noted)
+    return names
+
+
 @pytest.mark.parametrize("formula", ONE_OF_EACH, ids=str)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
@@ -89,6 +104,62 @@ def test_a_fit_is_the_one_of_the_cpu(matrices, rows, loss, weighted):
     assert type(result.x) is np.ndarray
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("p", [1, 2, 3, 4, 7, 8, 31, 32, 101, 127, 128, 257, 512, 1021, 1024])
+@pytest.mark.parametrize("n", [1, 65, 1024, 140_001])
+def test_x_is_read_once_with_the_results_of_the_products(pooled, dtype, p, n, launched):
+    n = min(n, 4_000_000 // p)
+    rng = np.random.default_rng(p)
+    X, y = rng.standard_normal((n, p)).astype(dtype), rng.standard_normal(n)
+    objective = fl.LinearObjective(
+        pooled.send(X),
+        pooled.send(y),
+        fl.Loss(ONE_OF_EACH[0]),
+        weight=pooled.send(rng.random(n) + 0.5),
+    )
+    w, v = rng.standard_normal((2, p)) / p**0.5
+    fits = p * X.itemsize <= 16 * 256
+    assert (objective.model.rows is not None) is fits
+    found = [(*objective(w), objective.hessp(w, v)) for _ in range(2)]
+    assert launched.count("rows") == (4 if fits else 0)
+    if fits:
+        for one, other in zip(*found, strict=True):
+            np.testing.assert_array_equal(one, other)
+    objective.model.rows = None
+    for ours, theirs in zip(found[0], (*objective(w), objective.hessp(w, v)), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-10)
+
+
+def wider(X, by):
+    wide = np.full((X.shape[0], X.shape[1] + by), np.nan, X.dtype)
+    wide[:, : X.shape[1]] = X
+    return wide[:, : X.shape[1]]
+
+
+@pytest.mark.parametrize("shift", [0, 1])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("lay", "once"),
+    [
+        (lambda X: wider(X, 4), True),
+        (lambda X: wider(X, 1), True),
+        (lambda X: np.repeat(X, 2, axis=0)[::2], True),
+        (np.asfortranarray, False),
+        (lambda X: np.repeat(X, 2, axis=1)[:, ::2], False),
+    ],
+    ids=["padded to 16 bytes", "padded by one", "every other row", "F", "every other column"],
+)
+def test_x_may_lie_anywhere(pooled, rows, lay, shift, once, dtype, launched):
+    X, y, _ = (a.astype(dtype) for a in rows)
+    w, v = np.array([[0.5, 1.0, 2.0, -1.0], [1.0, -1.0, 0.5, 2.0]])
+    objective = fl.LinearObjective(pooled.lay(lay(X), shift), pooled.send(y))
+    of_the_cpu = fl.LinearObjective(X, y)
+    found = (*objective(w), objective.hessp(w, v))
+    assert launched.count("rows") == (2 if once else 0)
+    for ours, theirs in zip(found, (*of_the_cpu(w), of_the_cpu.hessp(w, v)), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-10)
+
+
 def test_an_evaluation_has_the_same_bits_every_time(matrices, rows):
     X, y, _ = rows
     objective = fl.LinearObjective(matrices.send(X), matrices.send(y))
@@ -100,10 +171,11 @@ def test_blocks_of_rows_that_are_widened_change_nothing(matrices, rows, monkeypa
     from fastloss import matrix
 
     X, y, _ = (a.astype(np.float32) for a in rows)
+    X = np.asfortranarray(X)  # which the library multiplies
     w = np.array([0.5, 1.0, 2.0, -1.0])
-    whole = fl.LinearObjective(matrices.send(X), matrices.send(y))(w)
+    whole = fl.LinearObjective(matrices.lay(X), matrices.send(y))(w)
     monkeypatch.setattr(matrix, "BLOCK_BYTES", 8 * 4 * 7001)
-    parts = fl.LinearObjective(matrices.send(X), matrices.send(y))(w)
+    parts = fl.LinearObjective(matrices.lay(X), matrices.send(y))(w)
     assert parts[0] == pytest.approx(whole[0], rel=1e-12)
     np.testing.assert_allclose(parts[1], whole[1], rtol=1e-10)
 

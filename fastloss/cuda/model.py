@@ -1,0 +1,177 @@
+"""The data of a linear model on a GPU: X read once for an evaluation where a kernel can do it.
+
+``Rows`` launches the kernels of ``linear.py``. ``DeviceModel`` uses it where it moves less memory
+than the library's products, which do the rest.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba.core.errors import NumbaError
+
+from fastloss.binding import bind, uncompilable
+from fastloss.cuda import launch, linear, parts
+from fastloss.cuda.arrays import Device
+from fastloss.cuda.jit import THREADS, VECTOR_BYTES
+from fastloss.cuda.layout import first_element
+from fastloss.cuda.libraries import library_of
+from fastloss.cuda.linear import Tiling
+from fastloss.formulas import Formula
+from fastloss.matrix import ArrayModel
+from fastloss.place import Place
+from fastloss.typing import Array, Vector
+
+ABSENT = ()
+FLOAT64 = np.dtype(np.float64)
+# Blocks at most, whatever the GPU: some four times those that an H100 or A100 runs at a time (528
+# and 432), so that the last ones to end leave little of it idle.
+BLOCKS = 2048
+# Rows of a block at least: the 16 bytes that it leaves for each column are written and read, which
+# is 32 for 256 of float32 X.
+ROWS_OF_A_BLOCK = 64
+
+
+def tiling(X: Array) -> Tiling | None:
+    """Say how a matrix on a GPU is read once, or None where it is not.
+
+    That takes rows of float32 or float64 without gaps between their elements, and no more columns
+    than a block of threads has room for: 1,024 of float32, 512 of float64.
+
+    By bytes for each element of float32 X, a gradient takes 4 here. The products read X twice, and
+    widen it twice, block by block: 40 (twice read 4, write 8, read 8), of which 8 come from memory
+    where the blocks stay in a second-level cache. It is 8 and 16 for float64, and 4 and 60 for a
+    Hessian product, which has three products. The partial sums of the blocks add an eighth at most.
+
+    That nothing else is slower than memory is an estimate, for an H100: 3.35 TB/s are 14.5 bytes a
+    clock for each of 132 multiprocessors, that is 3.6 elements of float32.
+
+    - Float64 arithmetic: two multiply-adds for each element and an addition for each thread's part
+      are 4.25 operations for 4 bytes, 3.6 TFLOP/s of 34 (67 with tensor cores, which are not used).
+      Where float64 is slow, on GPUs for graphics, it binds, but the products do as much.
+    - Conversions: two an element, 7 of 16 a clock.
+    - Instructions: 12 an element, 18 where rows are not aligned, and some 100 a row. At 32 columns
+      that is 55 to 80 of 128 a clock. At one column it is 190, which binds; but there the products
+      move 88 bytes a row, with predictions and slopes, for 12 here.
+    - Shared memory: for 16 bytes of X, 8 are written and 16 are read: 22 of 128 bytes a clock.
+    - Latency: four loads of 16 bytes by 1,024 threads are 64 KB in flight, and 0.6 microseconds at
+      25 bytes a nanosecond are 15 KB. Four blocks have 4,500 clocks to go through a tile each.
+
+    No GPU has run it yet. ``bench/gpu.py`` times both ways for numbers of columns up to the bound.
+    """
+    n, p = X.shape
+    size = X.dtype.itemsize
+    if X.dtype not in (np.float32, np.float64) or not p or (p > 1 and X.strides[1] != size):
+        return None
+    lanes = VECTOR_BYTES // size
+    threads = _ceil(p, lanes)
+    if threads > THREADS:
+        return None
+    address = X.__array_interface__["data"][0]
+    aligned = not (p % lanes or address % VECTOR_BYTES or X.strides[0] % VECTOR_BYTES)
+    slots = THREADS // threads
+    pitch = threads | 1  # odd, see ``parts.PARTS``
+    height = parts.UNROLL * slots
+    each = height * _ceil(max(ROWS_OF_A_BLOCK, _ceil(n, BLOCKS)), height)
+    return Tiling(
+        singly=ABSENT if aligned else True,
+        threads=threads,
+        slots=slots,
+        pitch=pitch,
+        down=slots * pitch,
+        height=height,
+        shares=threads if threads <= parts.FAN else _ceil(threads, parts.FAN),
+        each=each,
+        blocks=_ceil(n, each),
+    )
+
+
+class Rows:
+    """Rows of a linear model on a GPU, by kernels that read X once."""
+
+    def __init__(
+        self, place: Device, X: Array, y: Array, weight: Array | None, how: Tiling
+    ) -> None:
+        self._place = place
+        self._arrays = X, y, weight
+        self._how = how
+
+    @staticmethod
+    def of(place: Device, X: Any, y: Any, weight: Any) -> "Rows | None":
+        """Give the rows of a matrix that can be read once, or None; y and weight are float64."""
+        described = place.array("X", X)
+        how = tiling(described)
+        if how is None:
+            return None
+        weights = None if weight is None else place.array("weight", weight)
+        return Rows(place, described, place.array("y", y), weights, how)
+
+    def evaluate(self, formula: Formula, w: Any, direction: Any) -> Vector:
+        """Give the gradient of the sum of the losses and that sum.
+
+        ``w`` and the direction, which may be None, are float64 vectors on the GPU, the intercept
+        last. With a direction, the Hessian times it stands for the gradient.
+        """
+        place = self._place
+        vectors = [None if v is None else place.array("w", v) for v in (w, direction)]
+        with launch.active(place.index):
+            try:
+                return self._run(bind(formula, FLOAT64), vectors)
+            except NumbaError as error:
+                raise uncompilable(formula, error) from error
+
+    def _run(self, formula: Any, vectors: list[Array | None]) -> Vector:
+        stream = launch.stream_at(self._place.library.stream(self._place.index))
+        X, y, weight = self._arrays
+        n, p = X.shape
+        how = self._how
+        partials = self._place.scratch(2 * (p + 2) * how.blocks, FLOAT64)
+        result = self._place.scratch(p + 2, FLOAT64)
+        pairs = launch.argument(partials)
+        launch.run(
+            linear.rows,
+            how.blocks,
+            stream,
+            formula,
+            *(ABSENT if a is None else launch.argument(a) for a in (X, y, weight, *vectors)),
+            pairs,
+            n,
+            p,
+            *_steps(X),
+            (_steps(y), ABSENT if weight is None else _steps(weight)),
+            how,
+        )
+        launch.run(linear.outputs, p + 2, stream, pairs, how.blocks, launch.argument(result))
+        return launch.fetch(result, stream)
+
+
+class DeviceModel(ArrayModel):
+    """Rows of a linear model on a GPU, see :class:`fastloss.model.Model`."""
+
+    rows: Rows | None
+    """What reads X once; None where the library's products are used."""
+
+    def __init__(self, place: Place, X: Any, y: Any, weight: Any) -> None:
+        super().__init__(place, X, y, weight)
+        assert isinstance(place, Device)
+        # On the stream and by the allocator of the library that the arrays are in by now.
+        own = Device(place.index, library_of(self.X))
+        self.rows = Rows.of(own, self.X, self.y, self.weight)
+
+    def evaluate(
+        self, formula: Formula, w: Vector, scale: float, direction: Vector | None = None
+    ) -> tuple[float, Vector]:
+        """Give the sum of the losses and its gradient, or the Hessian times a direction."""
+        if self.rows is None:
+            return super().evaluate(formula, w, scale, direction)
+        along = None if direction is None else self._algebra.take(direction)
+        result = self.rows.evaluate(formula, self._algebra.take(w), along)
+        return float(result[-1]), scale * result[:-1]
+
+
+def _steps(array: Array) -> tuple[int, int]:
+    """Give where the first element lies and the distance to the next along the first axis."""
+    return first_element(array), array.strides[0] // array.itemsize
+
+
+def _ceil(a: int, b: int) -> int:
+    return -(-a // b)
