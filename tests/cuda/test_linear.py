@@ -260,11 +260,33 @@ def test_the_same_bits_every_time(dtype):
     assert len(found) == 1
 
 
-def test_a_value_is_as_exact_as_a_sum_of_elements():
-    """Terms of very different sizes, in rows of one element that is predicted exactly."""
-    y = np.ldexp(1.0, np.random.default_rng(0).integers(0, 60, 200))
-    ours = objective(np.zeros((200, 1)), y, None, fl.L1Loss().formula)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_value_is_as_exact_as_a_sum_of_elements(seed, monkeypatch):
+    """Terms of very different sizes, all of one thread, in rows that are predicted exactly."""
+    monkeypatch.setattr(model, "BLOCKS", 1)
+    rng = np.random.default_rng(seed)
+    y = np.zeros(100 * THREADS)
+    y[::THREADS] = np.ldexp(rng.random(100), rng.integers(0, 8, 100))
+    ours = objective(np.zeros((y.size, 1)), y, None, fl.L1Loss().formula)
     assert ours(np.zeros(2))[0] == math.fsum(y)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [1, 1000, 10_000_000])
+def test_a_tile_fits_the_shared_memory_of_a_block_on_a_gpu(dtype, n, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(model, "THREADS", 256)
+    for p in range(1, 256 * LANES[dtype] + 1):
+        X = np.lib.stride_tricks.as_strided(
+            np.zeros(1, dtype), (n, p), (0, np.dtype(dtype).itemsize)
+        )
+        how = model.tiling(X)
+        assert how.height * how.pitch <= parts.UNROLL * (256 + 128)
+        assert how.pitch % 2  # threads that read down a column of parts meet no other one's bank
+        assert how.each % how.height == 0
+        assert (how.blocks - 1) * how.each < n <= how.blocks * how.each
+        assert how.blocks <= 2048
+        assert how.slots * how.threads <= 256 < (how.slots + 1) * how.threads
 
 
 def fortran(X):
