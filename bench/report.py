@@ -28,7 +28,7 @@ QUICK = (100, 10_000, 1_000_000)
 DTYPES = ("float32", "float64")
 ROUNDS = 15
 # Seconds for the rounds of one kind, precision and size.
-SECONDS = 4.0
+SECONDS = 2.5
 TITLES = {
     "mean": "the mean of the losses",
     "none": "the losses",
@@ -124,13 +124,16 @@ def figure(document, path) -> None:
     import matplotlib.pyplot as plt
 
     rows = document["rows"]
+    names = list(dict.fromkeys(row["peer"] for row in rows))
+    colours = {name: f"C{k}" for k, name in enumerate(names)}
     drawing, axes = plt.subplots(2, 2, figsize=(11, 8), sharex=True, sharey=True)
     for axis, kind in zip(axes.flat, KINDS, strict=True):
         here = [r for r in rows if r["kind"] == kind and r["dtype"] == "float32"]
         for name in dict.fromkeys(row["peer"] for row in here):
             points = [(r["n"], r["seconds"] / r["n"] * 1e9) for r in here if r["peer"] == name]
             strong = name == FASTLOSS.name
-            axis.loglog(*zip(*points, strict=True), "o-", label=name, lw=3 if strong else 1, ms=3)
+            line = {"color": colours[name], "lw": 3 if strong else 1, "ms": 3, "label": name}
+            axis.loglog(*zip(*points, strict=True), "o-", **line)
         limits = [r for r in here if r["peer"] == FASTLOSS.name]
         limit = statistics.median(r["limit"] / r["n"] * 1e9 for r in limits)
         axis.axhline(limit, color="black", ls=":", label="memory")

@@ -71,20 +71,23 @@ def total(ready: "Ready", mean: bool, input: Any, target: Any) -> float:
     return exact / size if mean else exact
 
 
-def values(ready: "Ready", input: Any, target: Any) -> Array:
-    """Give the losses."""
-    out = np.empty(input.size, input.dtype)
+def values(ready: "Ready", input: Any, target: Any, out: Array | None) -> Array | None:
+    """Give the losses; None where ``out`` overlaps an input in a way for the long way."""
+    if out is None:
+        out = np.empty(input.size, input.dtype)
     if input.size > BLOCK:
-        ready.large(input, target, 1.0, out, None, False)
+        _, done = ready.large(input, target, 1.0, out, None, False)
     else:
-        ready.values(ready.formula, input, target, None, 1.0, out, None, None, None, None)
-    return out
+        *_, done = ready.values(
+            ready.formula, input, target, None, 1.0, out, None, None, None, None
+        )
+    return out if done else None
 
 
 def gradient(
     ready: "Ready", mean: bool, input: Any, target: Any, out: Array | None
 ) -> Array | None:
-    """Give the gradient; None where ``out`` overlaps an input in a way for the long way."""
+    """Give the gradient; None as :func:`values`."""
     size = input.size
     if out is None:
         out = np.empty(size, input.dtype)
@@ -101,7 +104,7 @@ def gradient(
 def both(
     ready: "Ready", mean: bool, input: Any, target: Any, out: Array | None
 ) -> tuple[float, Array] | None:
-    """Give the sum or mean and the gradient; None as :func:`gradient`."""
+    """Give the sum or mean and the gradient; None as :func:`values`."""
     size = input.size
     if out is None:
         out = np.empty(size, input.dtype)

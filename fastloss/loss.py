@@ -172,12 +172,14 @@ class Loss:
         ValueError
             If shapes do not fit, or ``out`` overlaps another argument partly.
         """
-        if weight is None and out is None and device is None:
+        if weight is None and device is None:
             ready = self._short_way(input, target)
-            if ready is not None:
-                if self._total:
-                    return direct.total(ready, self._mean, input, target)
-                return direct.values(ready, input, target)
+            if ready is not None and self._total and out is None:
+                return direct.total(ready, self._mean, input, target)
+            if ready is not None and not self._total and (out is None or direct.takes(out, input)):
+                values = direct.values(ready, input, target, out)
+                if values is not None:
+                    return values
         given, reduced = (input, target, weight), self._total
         outs, slot = (((), (), ()), out) if reduced else ((out, (), ()), None)
         done = dispatch.at_once(self, self._mean, given, device, outs, reduced, slot)

@@ -96,7 +96,13 @@ def test_only_plain_arrays_go_the_short_way(kind):
         assert not direct.takes(other, x)
 
 
-@pytest.mark.parametrize("method", ["grad", "value_and_grad"])
+def losing(method):
+    """A loss and its method that writes elements."""
+    loss = fl.SmoothL1Loss(reduction="none" if method == "value" else "mean", beta=0.7)
+    return loss, loss if method == "value" else getattr(loss, method)
+
+
+@pytest.mark.parametrize("method", ["value", "grad", "value_and_grad"])
 @pytest.mark.parametrize("size", [100, BLOCK + 1])
 def test_an_out_that_overlaps_partly_is_refused_and_nothing_written(method, size):
     room = np.random.default_rng(0).standard_normal(size + 1)
@@ -104,18 +110,18 @@ def test_an_out_that_overlaps_partly_is_refused_and_nothing_written(method, size
     target = np.zeros(size)
     for x, out in ((room[1:], room[:-1]), (room[:-1], room[1:])):
         with pytest.raises(ValueError, match="out must not overlap input partly"):
-            getattr(fl.SmoothL1Loss(), method)(x, target, out=out)
+            losing(method)[1](x, target, out=out)
         with pytest.raises(ValueError, match="out must not overlap target partly"):
-            getattr(fl.SmoothL1Loss(), method)(target, x, out=out)
+            losing(method)[1](target, x, out=out)
     np.testing.assert_array_equal(room, copy)
 
 
-@pytest.mark.parametrize("method", ["grad", "value_and_grad"])
+@pytest.mark.parametrize("method", ["value", "grad", "value_and_grad"])
 @pytest.mark.parametrize("size", [100, BLOCK + 1])
 @pytest.mark.parametrize("which", [0, 1], ids=["input", "target"])
 def test_an_out_may_be_an_argument_itself(method, size, which):
     arguments = pair(size, np.float64)
-    loss = fl.SmoothL1Loss(beta=0.7)
+    loss = losing(method)[0]
     expected = results(loss, method, *arguments)
     found = results(loss, method, *arguments, out=arguments[which])
     for a, b in zip(found, expected, strict=True):
@@ -126,6 +132,7 @@ def test_a_given_out_is_the_result():
     x, y = pair(10, np.float64)
     out = np.empty_like(x)
     assert fl.SmoothL1Loss().grad(x, y, out=out) is out
+    assert fl.SmoothL1Loss(reduction="none")(x, y, out=out) is out
     assert fl.SmoothL1Loss().value_and_grad(x, y, out=out)[1] is out
 
 

@@ -1,4 +1,4 @@
-"""numexpr: one expression for each result, over all threads; its sums run on one."""
+"""numexpr: one expression for each result, over all threads; NumPy takes the mean."""
 
 import numba
 import numexpr
@@ -18,14 +18,15 @@ def _names(x, y):
     return {"x": x, "y": y, **{name: x.dtype.type(value) for name, value in numbers.items()}}
 
 
-def _mean(x, y):
-    names = _names(x, y)
-    return lambda: numexpr.evaluate(f"sum({VALUES})", names) / x.size
-
-
 def _none(x, y):
     names, out = _names(x, y), np.ones_like(x)
     return lambda: numexpr.evaluate(VALUES, names, out=out)
+
+
+def _mean(x, y):
+    # Its own sum adds float32 one after the other: of 30,000,000 it is 9 % off.
+    values = _none(x, y)
+    return lambda: values().mean()
 
 
 def _grad(x, y):

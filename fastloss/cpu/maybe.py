@@ -11,7 +11,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from fastloss.cpu.jit import INLINE
+from fastloss.cpu.jit import INLINE, inner
 from fastloss.typing import Vector
 
 # A vector or None, each of which Numba compiles for by itself.
@@ -67,21 +67,29 @@ def _terms_for(input, weight, size):  # type: ignore[no-untyped-def] # noqa: ANN
     return lambda input, weight, size: np.empty(size, np.float64)  # noqa: A006
 
 
-def clear(out: Maybe, other: Maybe) -> bool:
-    """Whether an output is no array, that very memory, or has no byte in common with it."""
-    if out is None or other is None:
-        return True
+def outside(out: Maybe, input: Vector, target: Maybe) -> bool:
+    """Whether an output is no array, or overlaps neither of two arrays partly.
+
+    It may be one of them: each element is read before it is written.
+    """
+    for other in (input, target):
+        if out is not None and other is not None:
+            low, start = out.ctypes.data, other.ctypes.data
+            if low != start and start - out.nbytes < low < start + other.nbytes:
+                return False
+    return True
+
+
+@overload(outside, jit_options=INLINE)
+def _outside(out, input, target):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    if is_none(out):
+        return lambda out, input, target: True  # noqa: A006
+    if is_none(target):
+        return lambda out, input, target: _apart(out, input)  # noqa: A006
+    return lambda out, input, target: _apart(out, input) and _apart(out, target)  # noqa: A006
+
+
+@inner
+def _apart(out: Vector, other: Vector) -> bool:
     low, start = out.ctypes.data, other.ctypes.data
-    return bool(low == start or low >= start + other.nbytes or low + out.nbytes <= start)
-
-
-@overload(clear, jit_options=INLINE)
-def _clear(out, other):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    if is_none(out) or is_none(other):
-        return lambda out, other: True
-
-    def apart(out, other):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-        low, start = out.ctypes.data, other.ctypes.data
-        return low == start or low >= start + other.nbytes or low + out.nbytes <= start
-
-    return apart
+    return low == start or low >= start + other.nbytes or low + out.nbytes <= start

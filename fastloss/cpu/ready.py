@@ -69,10 +69,11 @@ class Ready:
         grad: Array | None,
         total: bool,
     ) -> tuple[float, bool]:
-        """Take more than a block; False, with nothing written, where ``grad`` is also an input."""
-        if grad is not None and (
-            np.may_share_memory(grad, input) or np.may_share_memory(grad, target)
-        ):
-            return 0.0, False
+        """Take more than a block; False, with nothing written, where an output is an input too."""
+        for out in (value, grad):
+            if out is not None and (
+                np.may_share_memory(out, input) or np.may_share_memory(out, target)
+            ):
+                return 0.0, False
         vectors = input, target, None, value, grad, None
         return evaluate.large(vectors, self.formula, self._dtype.type(scale), total), True
