@@ -193,7 +193,10 @@ def rows(array: Any) -> dict[str, Callable[[], Any]]:
         "none(x, y)": lambda: none(x, y),
         "none(x, y, w, out=g)": lambda: none(x, y, w, out=g),
         "loss.grad_and_hess(x, y, out=(g, h))": lambda: mean.grad_and_hess(x, y, out=(g, h)),
-        "the long way: loss.grad(x, y, w, out=g)": lambda: mean.grad(x, y, w, out=g),
+        "loss.grad(x, y, w, out=g)": lambda: mean.grad(x, y, w, out=g),
+        "loss.value_and_grad(x, y, w, out=g, total=slot)": lambda: mean.value_and_grad(
+            x, y, w, out=g, total=slot
+        ),
         "the long way: loss.grad(strided, y, out=g)": lambda: mean.grad(strided, y, out=g),
         "the long way: loss.grad(x, 0.0, out=g)": lambda: mean.grad(x, 0.0, out=g),
     }
@@ -315,7 +318,7 @@ def wrong_launches(driver: ctypes.CDLL) -> Iterator[str]:
     with (
         patched(),
         patch.object(prepared, "launch", both),
-        patch.object(launch, "fetch", lambda array, stream: np.ones(array.size)),
+        patch.object(launch, "fetch_at", lambda at, count, dtype, stream: np.ones(count, dtype)),
     ):
         for formula in (*(formula() for formula in FORMULAS), Scaled(5), Scaled(2**63)):
             for reduction in ("none", "mean"):
@@ -349,12 +352,12 @@ def main() -> int:
         with patched(), cuda.gpus[0]:
             found = measured(rows(array), driver, given.rounds, given.calls)
             bare = bare_launch(given.rounds, given.calls)
-        print(f"{name + ', us':44}  median   least | checks  marshalling  launch   launches")
+        print(f"{name + ', us':48}  median   least | checks  marshalling  launch   launches")
         for row, (whole, checks, launches) in found.items():
             median, before = statistics.median(whole), statistics.median(checks)
             launch = bare * launches
             print(
-                f"{row:44} {median:7.1f} {min(whole):7.1f} | {before:6.1f} "
+                f"{row:48} {median:7.1f} {min(whole):7.1f} | {before:6.1f} "
                 f"{median - before - launch:12.1f} {launch:7.1f} {launches:10}"
             )
     return 0

@@ -241,12 +241,19 @@ class _Call:
         )
 
     def _fetch(self, results: Array, divisor: Any) -> float:
-        weights, total = map(float, launch.fetch(results, self.stream))
-        if not isinstance(divisor, float):
-            require_divisor(weights, self.arrays.compute)
-            if not weights:
-                _warn("mean with weights that sum to zero")
-        return total
+        found = launch.fetch(results, self.stream)
+        if isinstance(divisor, float):
+            return float(found[1])
+        return checked_total(found, self.arrays.compute)
+
+
+def checked_total(results: Array, dtype: np.dtype[Any]) -> float:
+    """Give the weighted mean, fetched behind the sum of the weights, which is checked."""
+    weights, total = map(float, results)
+    require_divisor(weights, dtype)
+    if not weights:
+        _warn("mean with weights that sum to zero")
+    return total
 
 
 def _warn(message: str) -> None:

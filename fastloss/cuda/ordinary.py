@@ -13,13 +13,16 @@ import numpy as np
 from numba.core.errors import NumbaError
 
 from fastloss.arrays import smallest_divisor
-from fastloss.binding import bind, uncompilable
+from fastloss.binding import Itself, bind, uncompilable
 from fastloss.cuda import elementwise, launch
+from fastloss.cuda.backend import checked_total
 from fastloss.cuda.choice import contiguous
 from fastloss.cuda.jit import VECTOR_BYTES
 from fastloss.cuda.looks import Looks, looks_of
 
 ABSENT = ()
+NO_OUTS = ABSENT, ABSENT, ABSENT
+ITSELF = Itself()
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
@@ -69,12 +72,7 @@ def _prepare(
     x, y, weight = arguments
     cls = type(x)
     first = looks.look(x)
-    if (
-        first is None
-        or (mean and weight is not None)  # whose divisor is a sum of its own
-        or (slot is not None and not total)
-        or not launch.is_active(first[3])
-    ):
+    if first is None or (slot is not None and not total) or not launch.is_active(first[3]):
         return None
     address, shape, dtype, device = first
     size = prod(shape)
@@ -105,7 +103,8 @@ def _prepare(
         addresses.append(address)
     lanes = 0 if low_bits % VECTOR_BYTES else VECTOR_BYTES // dtype.itemsize
     chosen = contiguous(size, lanes, total)
-    scratch = result = None
+    scratch = result = summing = None
+    blocks = chosen[0] if total else 0
     if total:
         # An output must not change a sum: where its address rules out vectors, there are two runs.
         if not lanes and not of_inputs % VECTOR_BYTES:
@@ -117,46 +116,61 @@ def _prepare(
             for address in addresses:
                 if -result[2].itemsize < result[0] - address < step:
                     return None
-        # The blocks' pairs, and the total.
-        scratch = looks.scratch(2 * chosen[0] + 1, x)
-    return size, dtype, device, arrays, addresses, chosen, scratch, result
+    if mean and weight is not None:
+        lanes = 0 if addresses[2] % VECTOR_BYTES else VECTOR_BYTES // dtype.itemsize
+        summing = contiguous(size, lanes, True)
+        blocks += summing[0]
+    if blocks:
+        # The blocks' pairs; then the sum of the weights, the total, and the inverse of that sum.
+        scratch = looks.scratch(2 * blocks + 3, x)
+    return size, dtype, device, arrays, addresses, chosen, summing, blocks, scratch, result
 
 
 def _launch(
     looks: Looks, loss: Any, mean: bool, total: bool, slot: Any, ready: tuple[Any, ...]
 ) -> tuple[Any, Any, Any, Any]:
-    size, dtype, device, arrays, addresses, (blocks, kernel, rest), scratch, result = ready
+    size, dtype, device, arrays, addresses, chosen, summing, blocks, scratch, result = ready
     precision = FLOAT64 if dtype == FLOAT64 else FLOAT32
     formula = loss.formula
     stream = launch.stream_at(looks.stream(device))
-    vector = launch.vector
+    run, vector = launch.run, launch.vector
     x, y, w, *outs = [vector(at, size, dtype) if at else ABSENT for at in addresses]
+    one = precision.type(1)
+    scale, inverse, divisor = one, ABSENT, 1.0
     partials: Any = ABSENT
-    if total:
-        sums = looks.address(scratch)
-        partials = vector(sums, 2 * blocks, FLOAT64)
-    scale = precision.type(1.0 / size if mean else 1.0)
-    bound = bind(formula, precision)
+    if blocks:
+        pairs = looks.address(scratch)
+        sum_at = pairs + 2 * blocks * FLOAT64.itemsize
+        total_at, inverse_at = sum_at + FLOAT64.itemsize, sum_at + 2 * FLOAT64.itemsize
+    if mean and summing is None:
+        divisor = float(size)
+        scale = precision.type(1.0 / size)
+    count, kernel, rest = chosen
     try:
-        launch.run(kernel, blocks, stream, bound, x, y, w, scale, ABSENT, *outs, partials, *rest)
+        if summing is not None:
+            own, sum_kernel, its_rest = summing
+            sums = vector(pairs, 2 * own, FLOAT64)
+            pairs += 2 * own * FLOAT64.itemsize
+            divisor, inverse = vector(sum_at, 1, FLOAT64), vector(inverse_at, 1, precision)
+            itself = bind(ITSELF, precision)
+            run(
+                sum_kernel, own, stream, itself, w, ABSENT, ABSENT, one, ABSENT, *NO_OUTS, sums,
+                *its_rest,
+            )  # fmt: skip
+            smallest = smallest_divisor(precision)
+            run(elementwise.finish, 1, stream, sums, own, 1.0, divisor, inverse, smallest)
         if total:
-            divisor = float(size) if mean else 1.0
-            last = sums + 2 * blocks * FLOAT64.itemsize
-            where, kind = (last, FLOAT64) if result is None else (result[0], result[2])
-            to = vector(where, 1, kind)
-            launch.run(
-                elementwise.finish,
-                1,
-                stream,
-                partials,
-                blocks,
-                divisor,
-                to,
-                ABSENT,
-                smallest_divisor(precision),
-            )
-            if slot is None:
-                slot = float(launch.fetch_at(last, 1, FLOAT64, stream)[0])
+            partials = vector(pairs, 2 * count, FLOAT64)
+        bound = bind(formula, precision)
+        run(kernel, count, stream, bound, x, y, w, scale, inverse, *outs, partials, *rest)
+        if total:
+            where, kind = (total_at, FLOAT64) if result is None else (result[0], result[2])
+            to, smallest = vector(where, 1, kind), smallest_divisor(precision)
+            run(elementwise.finish, 1, stream, partials, count, divisor, to, ABSENT, smallest)
+            if slot is None and summing is None:
+                slot = float(launch.fetch_at(total_at, 1, FLOAT64, stream)[0])
+            elif slot is None:
+                slot = checked_total(launch.fetch_at(sum_at, 2, FLOAT64, stream), precision)
     except NumbaError as error:
         raise uncompilable(formula, error) from error
     return slot, *arrays[3:]

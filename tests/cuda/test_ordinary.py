@@ -84,11 +84,12 @@ def aligned(count, dtype, off=0):
     return memory[low : low + count * np.dtype(dtype).itemsize].view(dtype)
 
 
-def problem(library, dtype, off=0, weighted=True):
+def problem(library, dtype, off=0, weighted=True, weights_off=None):
     x, y = pair(SIZE, dtype)
     found = []
-    for values in (x, y, np.linspace(0.5, 1.5, SIZE)):
-        memory = aligned(SIZE, dtype, off)
+    offs = off, off, off if weights_off is None else weights_off
+    for values, here in zip((x, y, np.linspace(0.5, 1.5, SIZE)), offs, strict=True):
+        memory = aligned(SIZE, dtype, here)
         memory[:] = values
         found.append(library.array(memory.reshape(20, -1)))
     return [*found[:2], found[2] if weighted else None]
@@ -101,11 +102,21 @@ def results(call):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+@pytest.mark.parametrize("weighted", [False, True], ids=["alone", "weights"])
 @pytest.mark.parametrize("formula", [SmoothL1(0.7), L1()], ids=repr)
-def test_the_short_way_has_the_bits_of_the_general_one(formula, reduction, method, library):
+def test_the_short_way_has_the_bits_of_the_general_one(
+    formula, weighted, reduction, method, library
+):
     loss = fl.Loss(formula, reduction)
-    for dtype, off in ((np.float16, 0), (np.float32, 0), (np.float32, 8), (np.float64, 0)):
-        arguments = problem(library, dtype, off, weighted=reduction != "mean")
+    # In bytes, where the arrays begin and where the weights do.
+    for dtype, *offs in (
+        (np.float16, 0, 0),
+        (np.float32, 0, 0),
+        (np.float32, 8, 8),
+        (np.float32, 8, 0),
+        (np.float64, 0, 0),
+    ):
+        arguments = problem(library, dtype, offs[0], weighted, offs[1])
         expected = results(getattr(loss, method)(*arguments, device="cuda:0"))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(dispatch, "elementwise", lambda *_: pytest.fail("the general way"))
@@ -139,6 +150,38 @@ def test_outputs_are_written_and_given_back(library):
 
 
 @pytest.mark.usefixtures("short")
+def test_a_mean_with_weights_is_over_their_sum(library):
+    x, y, w = problem(library, np.float64)
+    g = library.array(np.empty_like(x.array))
+    slot = library.array(np.zeros(()))
+    r, weights = x.array - y.array, w.array
+    loss = fl.MSELoss()
+    value, gradient = loss.value_and_grad(x, y, w)
+    np.testing.assert_allclose(value, np.average(r**2, weights=weights), rtol=1e-15)
+    np.testing.assert_allclose(gradient.array, 2 * r * weights / weights.sum(), rtol=1e-15)
+    assert loss(x, y, w) == value
+    assert loss(x, y, w, out=slot).array == value
+    assert loss.grad(x, y, w, out=g) is g
+    np.testing.assert_array_equal(g.array, gradient.array)
+
+
+@pytest.mark.usefixtures("short")
+def test_weights_without_a_sum_to_divide_by_are_noticed_by_who_waits(library):
+    x, y, w = problem(library, np.float32)
+    loss = fl.MSELoss()
+    w.array[...] = 0
+    with pytest.warns(RuntimeWarning, match="weights that sum to zero"):
+        value, gradient = loss.value_and_grad(x, y, w)
+    assert np.isnan(value)
+    assert np.isnan(gradient.array).all()
+    w.array[...] = 0
+    w.array[0, 0] = 1e-44
+    with pytest.raises(ValueError, match="weight must have a sum whose inverse float32 can hold"):
+        loss(x, y, w)
+    assert np.isnan(loss.grad(x, y, w).array).all()
+
+
+@pytest.mark.usefixtures("short")
 def test_an_array_is_not_asked_for_its_interface(library, monkeypatch):
     arguments = problem(library, np.float32)
     interface = property(lambda self: pytest.fail("the interface"))
@@ -167,13 +210,14 @@ def test_memory_that_kernels_read_stays_until_the_call_ends(library, monkeypatch
     run = launch.run
 
     def watched(*call):
-        assert all(made() is not None for made in library.made)
+        assert library.made[-1]() is not None
         run(*call)
 
     monkeypatch.setattr(launch, "run", watched)
-    fl.SmoothL1Loss()(*problem(library, np.float32, weighted=False))
-    assert len(library.made) == 1
-    assert library.made[0]() is None
+    for made, weighted in enumerate((False, True), 1):
+        fl.SmoothL1Loss()(*problem(library, np.float32, weighted=weighted))
+        assert len(library.made) == made
+        assert library.made[-1]() is None
 
 
 # --- what is not ordinary
@@ -222,13 +266,13 @@ def overlapping(library):
     return library.array(x), library.array(out)
 
 
-def refused(arguments, outs, total=False, slot=None, mean=False):
-    return ordinary.compute(fl.L1Loss(), mean, arguments, outs, total, slot) is None
+def refused(arguments, outs, total=False, slot=None):
+    return ordinary.compute(fl.L1Loss(), False, arguments, outs, total, slot) is None
 
 
 def test_an_unusual_output_goes_the_general_way(library, monkeypatch):
     monkeypatch.setattr(launch, "run", lambda *_: pytest.fail("a kernel was launched"))
-    x, y, w = problem(library, np.float32)
+    x, y, _ = problem(library, np.float32)
     g = library.array(np.empty_like(x.array))
     near, out = overlapping(library)
     assert refused((near, y, None), ((), out, ()))
@@ -236,7 +280,6 @@ def test_an_unusual_output_goes_the_general_way(library, monkeypatch):
     assert refused((x, y, near), ((), out, ()))
     assert refused((x, y, None), ((), g, g))
     assert refused((x, y, None), ((), near, out))
-    assert refused((x, y, w), ((), g, ()), mean=True)
     for unusual in (
         strided(library, x),
         library.array(np.empty_like(x.array, np.float64)),
