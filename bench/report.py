@@ -1,9 +1,10 @@
 """Every peer beside fastloss and the machine's memory, and the page that says so.
 
-``run`` measures all of them in one process, each once a round, in turn, and writes a JSON file;
-``write`` makes docs/benchmarks.md and its figure from such a file. Nobody edits figures by hand.
+``run`` measures all of them in one process, each once a round, in turn, then fastloss by itself at
+its limits (``limits.py``) and at its start (``startup.py``), and writes a JSON file; ``write``
+makes docs/benchmarks.md and its figure from such a file. Nobody edits figures by hand.
 
-    python bench/report.py run figures.json      five minutes
+    python bench/report.py run figures.json      eight minutes
     python bench/report.py write figures.json
 """
 
@@ -14,7 +15,9 @@ import statistics
 import sys
 from pathlib import Path
 
+import limits
 import numpy as np
+import startup
 from compare import machine
 from peers import FASTLOSS, KINDS, PEERS, STREAMS, agree, elementwise_data
 from rich.progress import track
@@ -94,6 +97,10 @@ def page(document, command) -> str:
         for dtype in DTYPES:
             parts += ["", f"## {TITLES[kind].capitalize()}, {dtype}", ""]
             parts += _table([r for r in rows if (r["kind"], r["dtype"]) == (kind, dtype)], names)
+    for title, heads, cells in limits.tables(document["limits"]):
+        parts += ["", f"## {title}", "", *_lines(heads, cells)]
+    cells = startup.cells(document["startup"])
+    parts += ["", f"## {startup.TITLE}", "", *_lines(startup.HEADS, cells)]
     return "\n".join(parts) + "\n"
 
 
@@ -101,13 +108,19 @@ def _table(rows, names):
     cells = {(row["n"], row["peer"]): row for row in rows}
     names = [name for name in names if any(row["peer"] == name for row in rows)]
     others = [name for name in names if name != FASTLOSS.name]
-    yield f"| elements | fastloss | of memory | {' | '.join(f'{n}, times' for n in others)} |"
-    yield "|---:" * (3 + len(others)) + "|"
+    lines = []
     for n in dict.fromkeys(row["n"] for row in rows):
         ours = cells[n, FASTLOSS.name]
         times = [f"{cells[n, name]['seconds'] / ours['seconds']:.1f}" for name in others]
-        share = f"{ours['share']:.0%}"
-        yield f"| {n:,} | {_time(ours['seconds'])} | {share} | {' | '.join(times)} |"
+        lines.append([f"{n:,}", _time(ours["seconds"]), f"{ours['share']:.0%}", *times])
+    return _lines(["elements", "fastloss", "of memory", *(f"{n}, times" for n in others)], lines)
+
+
+def _lines(heads, rows):
+    yield f"| {' | '.join(heads)} |"
+    yield f"|{'---:|' * len(heads)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
 
 
 def _time(seconds) -> str:
@@ -164,6 +177,8 @@ def main() -> int:
             "machine": machine(),
             "date": dt.date.today().isoformat(),
             "rows": rows,
+            "limits": limits.measure(),
+            "startup": startup.measure(),
         }
         given.file.write_text(json.dumps(document, indent=1) + "\n")
         return 0

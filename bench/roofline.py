@@ -13,9 +13,9 @@ from typing import Any
 import numba
 import numpy as np
 
-from fastloss.cli.memory import Traffic, reader, writer
+from fastloss.cli.memory import ARRAY_BYTES, Traffic, reader, writer
 
-__all__ = ["read_bandwidth", "reader", "write_bandwidth", "writer"]
+__all__ = ["ARRAY_BYTES", "read_bandwidth", "reader", "write_bandwidth", "writer"]
 
 ROUNDS = 9
 

@@ -1,25 +1,28 @@
 """The short way of a call: plain arrays go straight to compiled code.
 
 Checks, broadcasting and the choice of a kernel take ten times as long as the loss of 100 elements.
-None of it can change anything for arrays that :func:`plain` lets pass, and compiled code checks
-nothing, so ``plain`` must refuse whatever that code could not read as it is:
+None of it can change anything for arrays that may go this way. Numba's look at the arguments' types
+is left out too, so ``kernels`` and ``takes`` must refuse whatever compiled code would take for
+something else:
 
 - subclasses of NumPy's array and other libraries' arrays, which have meanings of their own;
 - a dtype that is not one of the two precisions of the arithmetic, in the machine's byte order:
   those have one object each, which ``Ready`` is looked up by;
-- any other number of axes than one, which compiled code takes for granted;
-- memory that is not contiguous, aligned and writeable, as ``carray`` says;
-- different sizes, or no elements, a mean of which warns;
-- an ``out`` that is not such an array too, or overlaps an input partly.
+- any other number of axes than one: more would be written beyond the description of an array;
+- an ``out`` that is read-only.
 
-Nothing is refused here with an error: the long way does that, with the words for it. A formula of
-a user's own goes the long way too, which looks whether its code has changed.
+The rest is seen in that description, so compiled code looks itself before it writes anything, in a
+nanosecond (``maybe.in_order``): whether each array is one run of aligned elements, as many as the
+others have, and ``out`` overlaps no other partly. Where not, all functions here give None. Nothing
+is refused with an error: the long way does that, with the words for it. A formula of a user's own
+goes the long way too, which looks whether its code has changed.
 """
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastloss.arrays import NATIVE
 from fastloss.cpu.sizes import BLOCK
 from fastloss.typing import Array
 
@@ -29,100 +32,95 @@ if TYPE_CHECKING:
 _ARRAY = np.ndarray
 
 
-def plain(input: Any, target: Any) -> bool:
-    """Whether compiled code can take both arrays as they are."""
-    return (
-        type(input) is _ARRAY
-        and type(target) is _ARRAY
-        and input.dtype is target.dtype
-        and input.ndim == 1
-        and target.ndim == 1
-        and 0 < input.size == target.size
-        and input.flags.carray
-        and target.flags.carray
-    )
+def kernels(
+    known: "dict[np.dtype[Any], Ready] | None", formula: Any, input: Any, target: Any
+) -> "Ready | None":
+    """Give a formula's kernels for two arrays that may go this way, kept by their dtype."""
+    if (
+        known is None
+        or type(input) is not _ARRAY
+        or type(target) is not _ARRAY
+        or input.dtype is not target.dtype
+        or input.ndim != 1
+        or target.ndim != 1
+    ):
+        return None
+    found = known.get(input.dtype)
+    if found is None and input.dtype in NATIVE:
+        from fastloss.cpu.ready import Ready
+
+        found = known[input.dtype] = Ready(formula, input.dtype)
+    return found
 
 
 def takes(out: Any, input: Any) -> bool:
-    """Whether compiled code can write to ``out``: it is an array of that kind too.
-
-    Whether it overlaps an input partly is left to the compiled code, or to ``Ready.large``.
-    """
-    return (
-        type(out) is _ARRAY
-        and out.dtype is input.dtype
-        and out.ndim == 1
-        and out.size == input.size
-        and out.flags.carray
+    """Whether compiled code can write to ``out``, or to a new array in its place."""
+    return out is None or (
+        type(out) is _ARRAY and out.dtype is input.dtype and out.ndim == 1 and out.flags.writeable
     )
 
 
-def total(ready: "Ready", mean: bool, input: Any, target: Any) -> float:
+def total(ready: "Ready", mean: bool, input: Any, target: Any) -> float | None:
     """Give the sum or mean of the losses."""
     size = input.size
-    exact: float
     if size > BLOCK:
-        exact, _ = ready.large(input, target, 1.0, None, None, True)
+        exact, done = ready.large(input, target, 1.0, None, None, True)
     else:
-        exact, error, _ = ready.total(
+        exact, error, done = ready.total(
             ready.formula, input, target, None, 1.0, None, None, None, True, None
         )
-        exact = _corrected(exact, error)
+        if exact + error == exact + error:  # beyond float64's range the error is inf - inf
+            exact += error
+    if not done:
+        return None
     return exact / size if mean else exact
 
 
 def values(ready: "Ready", input: Any, target: Any, out: Array | None) -> Array | None:
-    """Give the losses; None where ``out`` overlaps an input in a way for the long way."""
+    """Give the losses."""
+    size = input.size
     if out is None:
-        out = np.empty(input.size, input.dtype)
-    if input.size > BLOCK:
-        _, done = ready.large(input, target, 1.0, out, None, False)
+        out = np.empty(size, input.dtype)
+    if size > BLOCK:
+        done = ready.large(input, target, 1.0, out, None, False)[1]
     else:
-        *_, done = ready.values(
-            ready.formula, input, target, None, 1.0, out, None, None, None, None
-        )
+        done = ready.values(ready.formula, input, target, None, 1.0, out, None, None, None, None)[2]
     return out if done else None
 
 
 def gradient(
     ready: "Ready", mean: bool, input: Any, target: Any, out: Array | None
 ) -> Array | None:
-    """Give the gradient; None as :func:`values`."""
+    """Give the gradient."""
     size = input.size
     if out is None:
         out = np.empty(size, input.dtype)
-    scale = 1.0 / size if mean else 1.0
+    scale = 1.0 / size if mean and size else 1.0
     if size > BLOCK:
-        _, done = ready.large(input, target, scale, None, out, False)
+        done = ready.large(input, target, scale, None, out, False)[1]
     else:
-        *_, done = ready.gradient(
+        done = ready.gradient(
             ready.formula, input, target, None, scale, None, out, None, None, None
-        )
+        )[2]
     return out if done else None
 
 
 def both(
     ready: "Ready", mean: bool, input: Any, target: Any, out: Array | None
 ) -> tuple[float, Array] | None:
-    """Give the sum or mean and the gradient; None as :func:`values`."""
+    """Give the sum or mean and the gradient."""
     size = input.size
     if out is None:
         out = np.empty(size, input.dtype)
-    scale = 1.0 / size if mean else 1.0
-    exact: float
+    scale = 1.0 / size if mean and size else 1.0
     if size > BLOCK:
         exact, done = ready.large(input, target, scale, None, out, True)
     else:
         exact, error, done = ready.both(
             ready.formula, input, target, None, scale, None, out, None, True, None
         )
-        exact = _corrected(exact, error)
+        if exact + error == exact + error:
+            exact += error
     if not done:
         return None
     return (exact / size if mean else exact), out
-
-
-def _corrected(found: float, error: float) -> float:
-    exact = found + error
-    # Beyond float64's range the error is NaN (inf - inf), the sum itself is still right.
-    return exact if exact == exact else found

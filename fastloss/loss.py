@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastloss import direct, dispatch
-from fastloss.arrays import NATIVE, disjoint, operands
+from fastloss.arrays import disjoint, operands
 from fastloss.formulas import FORMULAS, Formula
 from fastloss.reduction import Reduction, parse
 from fastloss.typing import Array
@@ -173,13 +173,14 @@ class Loss:
             If shapes do not fit, or ``out`` overlaps another argument partly.
         """
         if weight is None and device is None:
-            ready = self._short_way(input, target)
-            if ready is not None and self._total and out is None:
-                return direct.total(ready, self._mean, input, target)
-            if ready is not None and not self._total and (out is None or direct.takes(out, input)):
-                values = direct.values(ready, input, target, out)
-                if values is not None:
-                    return values
+            ready = direct.kernels(self._ready, self._formula, input, target)
+            short: Value | None = None
+            if ready is not None and self._total:
+                short = direct.total(ready, self._mean, input, target) if out is None else None
+            elif ready is not None and direct.takes(out, input):
+                short = direct.values(ready, input, target, out)
+            if short is not None:
+                return short
         given, reduced = (input, target, weight), self._total
         outs, slot = (((), (), ()), out) if reduced else ((out, (), ()), None)
         done = dispatch.at_once(self, self._mean, given, device, outs, reduced, slot)
@@ -226,8 +227,8 @@ class Loss:
             As :meth:`__call__`.
         """
         if weight is None and device is None:
-            ready = self._short_way(input, target)
-            if ready is not None and (out is None or direct.takes(out, input)):
+            ready = direct.kernels(self._ready, self._formula, input, target)
+            if ready is not None and direct.takes(out, input):
                 slopes = direct.gradient(ready, self._mean, input, target, out)
                 if slopes is not None:
                     return slopes
@@ -277,8 +278,8 @@ class Loss:
             As :meth:`__call__`; and ValueError for a ``total`` where nothing is reduced.
         """
         if self._total and weight is None and total is None and device is None:
-            ready = self._short_way(input, target)
-            if ready is not None and (out is None or direct.takes(out, input)):
+            ready = direct.kernels(self._ready, self._formula, input, target)
+            if ready is not None and direct.takes(out, input):
                 pair = direct.both(ready, self._mean, input, target, out)
                 if pair is not None:
                     return pair
@@ -352,18 +353,6 @@ class Loss:
         disjoint((gradient, curvature), ("out[0]", "out[1]"))
         backend.compute(self.formula, arrays, mean=self._mean, grad=gradient, hess=curvature)
         return arrays.given(out[0], gradient), arrays.given(out[1], curvature)
-
-    def _short_way(self, input: Any, target: Any) -> "Ready | None":
-        """Give the kernels for two arrays that may go the short way; None for others."""
-        known = self._ready
-        if known is None or not direct.plain(input, target):
-            return None
-        found = known.get(input.dtype)
-        if found is None and input.dtype in NATIVE:
-            from fastloss.cpu.ready import Ready
-
-            found = known[input.dtype] = Ready(self._formula, input.dtype)
-        return found
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle, by any protocol."""

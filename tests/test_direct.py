@@ -57,7 +57,7 @@ def test_both_ways_give_the_same_bits(formula, dtype, reduction, short_calls, mo
                 if not (reduction == "none" and method == "value_and_grad"):
                     assert short_calls() == before + 1
                 with monkeypatch.context() as patched:
-                    patched.setattr(direct, "plain", lambda *_: False)
+                    patched.setattr(direct, "kernels", lambda *_: None)
                     long = results(loss, method, x, y)
                 for a, b in zip(short, long, strict=True):
                     np.testing.assert_array_equal(a, b)
@@ -69,31 +69,80 @@ class Subclass(np.ndarray):
     pass
 
 
+def unaligned(x):
+    room = np.empty(x.nbytes + 1, np.uint8)
+    found = room[1:].view(x.dtype)
+    found[:] = x
+    return found
+
+
 NOT_PLAIN = {
     "list": lambda x: x.tolist(),
-    "subclass": lambda x: x.view(Subclass),
+    "subclass": lambda x: x.copy().view(Subclass),
     "float16": lambda x: x.astype(np.float16),
     "integers": lambda x: x.astype(np.int64),
     "another byte order": lambda x: x.astype(">f8"),
     "two axes": lambda x: x[None],
     "no axis": lambda x: x[0],
     "strided": lambda x: np.repeat(x, 2)[::2],
-    "read-only": lambda x: np.frombuffer(x.tobytes(), x.dtype),
+    "backwards": lambda x: x[::-1].copy()[::-1],
+    "unaligned": unaligned,
     "another precision": lambda x: x.astype(np.float32),
     "empty": lambda x: x[:0],
     "another size": lambda x: x[:1],
+    "one less": lambda x: x[:-1],
 }
 
 
+def outcome(call):
+    """What a call gives, or which error it raises."""
+    try:
+        found = call()
+    except (TypeError, ValueError) as error:
+        return type(error), str(error)
+    return [np.asarray(part).tolist() for part in (found if isinstance(found, tuple) else (found,))]
+
+
+@pytest.mark.parametrize("size", [10, BLOCK + 2])
+@pytest.mark.parametrize("method", ["value", "grad", "value_and_grad"])
 @pytest.mark.parametrize("kind", NOT_PLAIN)
-def test_only_plain_arrays_go_the_short_way(kind):
-    x, y = pair(10, np.float64)
+@pytest.mark.filterwarnings("ignore:input of shape")
+def test_only_plain_arrays_go_the_short_way(kind, method, size, short_calls, monkeypatch):
+    x, y = pair(size, np.float64)
     other = NOT_PLAIN[kind](x)
-    assert direct.plain(x, y)
-    assert not direct.plain(other, y)
-    assert not direct.plain(y, other)
-    if kind not in ("empty",):
-        assert not direct.takes(other, x)
+    calls = []
+    for reduction in ("none", "mean"):
+        loss = fl.SmoothL1Loss(reduction=reduction, beta=0.7)
+        call = loss if method == "value" else getattr(loss, method)
+        calls += [lambda c=call: c(other, y), lambda c=call: c(y, other)]
+        if method != "value" or reduction == "none":
+            calls.append(lambda c=call: c(x, y, out=NOT_PLAIN[kind](x)))
+    found = [outcome(call) for call in calls]
+    assert short_calls() == 0
+    monkeypatch.setattr(direct, "kernels", lambda *_: None)
+    assert found == [outcome(call) for call in calls]
+
+
+@pytest.mark.parametrize("size", [10, BLOCK + 2])
+def test_read_only_arguments_are_taken_and_a_read_only_out_is_refused(size, short_calls):
+    x, y = pair(size, np.float64)
+    loss = fl.SmoothL1Loss()
+    expected = loss.grad(x, y)
+    x.flags.writeable = y.flags.writeable = False
+    before = short_calls()
+    np.testing.assert_array_equal(loss.grad(x, y), expected)
+    assert short_calls() == before + (size <= BLOCK)
+    with pytest.raises(ValueError, match="out must be writeable"):
+        loss.grad(y, y, out=x)
+
+
+def test_no_elements_have_no_mean(short_calls):
+    x = np.empty(0)
+    loss = fl.SmoothL1Loss()
+    with pytest.warns(RuntimeWarning, match="mean of no elements"):
+        assert np.isnan(loss(x, x))
+    assert loss.grad(x, x).size == 0
+    assert short_calls() == 0
 
 
 def losing(method):

@@ -8,10 +8,16 @@ from sklearn._loss._loss import CyHuberLoss
 from peers.problem import BETA, Peer
 
 LOSS = CyHuberLoss(delta=BETA)
+# On two threads, its calls on fewer elements wait for the second one: a scheduler's tick, often.
+ENOUGH = 65_536
+
+
+def _threads(x):
+    return numba.get_num_threads() if x.size >= ENOUGH else 1
 
 
 def _none(x, y):
-    out, threads = np.ones_like(x), numba.get_num_threads()
+    out, threads = np.ones_like(x), _threads(x)
 
     def call():
         LOSS.loss(y, x, None, out, threads)
@@ -26,7 +32,7 @@ def _mean(x, y):
 
 
 def _grad(x, y):
-    out, threads = np.ones_like(x), numba.get_num_threads()
+    out, threads = np.ones_like(x), _threads(x)
 
     def call():
         LOSS.gradient(y, x, None, out, threads)
@@ -36,7 +42,7 @@ def _grad(x, y):
 
 
 def _value_and_grad(x, y):
-    values, out, threads = np.ones_like(x), np.ones_like(x), numba.get_num_threads()
+    values, out, threads = np.ones_like(x), np.ones_like(x), _threads(x)
 
     def call():
         LOSS.loss_gradient(y, x, None, values, out, threads)

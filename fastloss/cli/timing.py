@@ -7,8 +7,8 @@ from typing import Any
 
 # A pool of threads waits actively for a moment after its work: the next call is not to pay for it.
 PAUSE = 0.01
-# Seconds from which on a sample hides the clock and the loop around the calls, some 50 ns each.
-SAMPLE = 1e-3
+# Seconds from which on a sample hides the clock, and what the caches have forgotten in the pause.
+SAMPLE = 3e-3
 # Rounds without which a median says little.
 LEAST_ROUNDS = 3
 

@@ -11,7 +11,7 @@ from numba import prange
 from fastloss.cpu import sums
 from fastloss.cpu.formula import hess, scaled_grad, value
 from fastloss.cpu.jit import choose, kernel, parallel_kernel, short_kernel
-from fastloss.cpu.maybe import Maybe, is_none, keep, outside, part, terms_for
+from fastloss.cpu.maybe import Maybe, in_order, is_none, keep, part, terms_for
 from fastloss.cpu.sizes import BLOCK
 from fastloss.cpu.streaming import STEP, buffers_for, fence, store, window
 from fastloss.formulas import Formula
@@ -117,9 +117,8 @@ def block(
 ) -> tuple[float, float, bool]:
     """Fill a block; give the sum, the rounding error that it leaves, and True.
 
-    False, with nothing written, where values or gradient overlap input or target partly: asking
-    NumPy beforehand takes 0.3 microseconds of a small call's 2. If ``summed`` is None, nothing is
-    summed.
+    False, with nothing written, where the arrays are not in order: asking NumPy beforehand takes
+    0.6 microseconds of a small call's 1.5. If ``summed`` is None, nothing is summed.
     """
     run = _filled if summed is None else _summed
     return run(
@@ -139,7 +138,7 @@ def _summed(
     summed: Maybe,
     buffers: Maybe = None,
 ) -> tuple[float, float, bool]:
-    if not (outside(value_out, input, target) and outside(grad_out, input, target)):
+    if not in_order(input, target, value_out, grad_out):
         return 0.0, 0.0, False
     size = input.size
     tile = sums.tile_for(size)
@@ -187,7 +186,7 @@ def _filled(
     summed: Maybe,
     buffers: Maybe = None,
 ) -> tuple[float, float, bool]:
-    if not (outside(value_out, input, target) and outside(grad_out, input, target)):
+    if not in_order(input, target, value_out, grad_out):
         return 0.0, 0.0, False
     fill(formula, input, target, weight, scale, value_out, grad_out, hess_out, None, buffers)
     return 0.0, 0.0, True

@@ -67,26 +67,56 @@ def _terms_for(input, weight, size):  # type: ignore[no-untyped-def] # noqa: ANN
     return lambda input, weight, size: np.empty(size, np.float64)  # noqa: A006
 
 
-def outside(out: Maybe, input: Vector, target: Maybe) -> bool:
-    """Whether an output is no array, or overlaps neither of two arrays partly.
+def _is_run_or_none(array: Maybe, input: Vector) -> bool:
+    return array is None or _is_run(array, input)
 
-    It may be one of them: each element is read before it is written.
+
+def _apart_or_none(out: Maybe, other: Maybe) -> bool:
+    return out is None or other is None or _apart(out, other)
+
+
+@overload(_is_run_or_none, jit_options=INLINE)
+def _run_or_none(array, input):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    if is_none(array):
+        return lambda array, input: True  # noqa: A006
+    return lambda array, input: _is_run(array, input)  # noqa: A006
+
+
+@overload(_apart_or_none, jit_options=INLINE)
+def _none_or_apart(out, other):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    if is_none(out) or is_none(other):
+        return lambda out, other: True
+    return lambda out, other: _apart(out, other)
+
+
+@inner
+def in_order(input: Vector, target: Maybe, value_out: Maybe, grad_out: Maybe) -> bool:
+    """Whether arrays are runs of aligned elements, as many in each, and one at least.
+
+    And whether no output overlaps input or target partly. It may be one of them: each element is
+    read before it is written.
     """
-    for other in (input, target):
-        if out is not None and other is not None:
-            low, start = out.ctypes.data, other.ctypes.data
-            if low != start and start - out.nbytes < low < start + other.nbytes:
-                return False
-    return True
+    return (
+        input.size > 0
+        and _is_run(input, input)
+        and _is_run_or_none(target, input)
+        and _is_run_or_none(value_out, input)
+        and _is_run_or_none(grad_out, input)
+        and _apart_or_none(value_out, input)
+        and _apart_or_none(value_out, target)
+        and _apart_or_none(grad_out, input)
+        and _apart_or_none(grad_out, target)
+    )
 
 
-@overload(outside, jit_options=INLINE)
-def _outside(out, input, target):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    if is_none(out):
-        return lambda out, input, target: True  # noqa: A006
-    if is_none(target):
-        return lambda out, input, target: _apart(out, input)  # noqa: A006
-    return lambda out, input, target: _apart(out, input) and _apart(out, target)  # noqa: A006
+@inner
+def _is_run(array: Vector, input: Vector) -> bool:
+    size = array.itemsize
+    return (
+        array.size == input.size
+        and (array.strides[0] == size or array.size == 1)
+        and array.ctypes.data % size == 0
+    )
 
 
 @inner

@@ -69,11 +69,17 @@ class Ready:
         grad: Array | None,
         total: bool,
     ) -> tuple[float, bool]:
-        """Take more than a block; False, with nothing written, where an output is an input too."""
-        for out in (value, grad):
-            if out is not None and (
-                np.may_share_memory(out, input) or np.may_share_memory(out, target)
-            ):
+        """Take more than a block; False, with nothing written, where arrays are not in order.
+
+        Or where an output is an input too, which takes a buffer.
+        """
+        outs = [out for out in (value, grad) if out is not None]
+        for array in (input, target, *outs):
+            # Numba compiles anew for read-only arrays: the long way hides that they are.
+            if array.size != input.size or not array.flags.carray:
+                return 0.0, False
+        for out in outs:
+            if np.may_share_memory(out, input) or np.may_share_memory(out, target):
                 return 0.0, False
         vectors = input, target, None, value, grad, None
         return evaluate.large(vectors, self.formula, self._dtype.type(scale), total), True
