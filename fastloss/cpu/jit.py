@@ -20,17 +20,20 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": False, "nogil": True}
 
 
-# A call between two stores past the cache would count references, see streaming.py.
-INLINE: dict[str, Any] = {**OPTIONS, "forceinline": True}
+# For functions that only kernels call. A call between two stores past the cache would count
+# references, see streaming.py; entries from Python and C take a fifth of the time to compile a
+# first kernel.
+INLINE: dict[str, Any] = {
+    **OPTIONS,
+    "forceinline": True,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
 
 
 def inner(function: Function) -> Function:
-    """Compile a function that only kernels call.
-
-    It has no entry from Python, which takes a fifth off the time to compile a first kernel.
-    """
-    options = {**INLINE, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    return cast(Function, numba.njit(**options)(function))
+    """Compile a function that only kernels call."""
+    return cast(Function, numba.njit(**INLINE)(function))
 
 
 def choose(function: Function, chosen: Callable[[dict[str, Any]], Any]) -> None:
