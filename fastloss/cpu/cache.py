@@ -73,8 +73,8 @@ class KernelCache:
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         """Give the compiled kernel for this signature, or None."""
-        # All that finished code needs of Numba. Its ``refresh`` loads what compiling needs too, SciPy's
-        # linear algebra among it: a first call takes 0.3 s with it, 0.1 s without.
+        # All that finished code needs of Numba. Its ``refresh`` loads what compiling needs too,
+        # SciPy's linear algebra among it: a first call takes 0.3 s with it, 0.1 s without.
         rtsys.initialize(target_context)
         path = self._path(signature, target_context.codegen())
         if path is None:
