@@ -65,7 +65,7 @@ class Operands(NamedTuple):
             )
         if not out.flags.writeable:
             raise ValueError(f"{name} must be writeable, got a read-only array")
-        if any(step == 0 and n > 1 for step, n in zip(out.strides, out.shape, strict=True)):
+        if _overlaps_itself(out):
             raise ValueError(f"{name} must not overlap itself, got the strides {out.strides}")
         others = self.input, *self.arrays[1:]
         for other_name, other in zip(("input", "target", "weight"), others, strict=True):
@@ -104,7 +104,7 @@ def operands(
     compute = np.dtype(np.float32 if result == np.float16 else result)
     shape = x.shape if x.shape == y.shape else _broadcast_shape(x.shape, y.shape)
     if w is not None and w.shape != shape:
-        if not _broadcasts_to(w.shape, shape):
+        if _broadcast(w.shape, shape) != shape:
             raise ValueError(
                 f"weight must broadcast to the residual's shape {shape}, got {w.shape}"
             )
@@ -137,10 +137,9 @@ def result_dtype(*pairs: tuple[object, Array]) -> np.dtype[Any]:
 
 
 def _broadcast_shape(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...]:
-    try:
-        shape = np.broadcast_shapes(x, y)
-    except ValueError:
-        raise ValueError(f"input and target must broadcast, got the shapes {x} and {y}") from None
+    shape = _broadcast(x, y)
+    if shape is None:
+        raise ValueError(f"input and target must broadcast, got the shapes {x} and {y}")
     if shape not in (x, y) and prod(shape) > max(prod(x), prod(y)):
         warnings.warn(
             f"input of shape {x} and target of shape {y} make residuals of shape {shape}, more "
@@ -160,11 +159,22 @@ def caller_level() -> int:
     return level
 
 
-def _broadcasts_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
-    try:
-        return np.broadcast_shapes(shape, target) == target
-    except ValueError:
-        return False
+def _broadcast(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Broadcast as NumPy does, whose own function stops at 32 axes where arrays have 64."""
+    longer = max(len(x), len(y))
+    pairs = zip(*((1,) * (longer - len(shape)) + shape for shape in (x, y)), strict=True)
+    shape = tuple(n if m == 1 else m for m, n in pairs if m == n or 1 in (m, n))
+    return shape if len(shape) == longer else None
+
+
+def _overlaps_itself(array: Array) -> bool:
+    """Whether elements may share memory: some axis steps less far than the inner ones reach."""
+    reach = array.itemsize
+    for step, n in sorted((abs(s), n) for s, n in zip(array.strides, array.shape, strict=True)):
+        if n > 1 and step < reach:
+            return array.size > 0
+        reach += (n - 1) * step
+    return False
 
 
 def require_divisor(divisor: float, dtype: np.dtype[Any]) -> None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastloss import forked  # noqa: F401 - watches forks from the start
 from fastloss.model import Model
 from fastloss.place import HOST, Home, Host, Place, home_of, is_foreign, library
 
@@ -147,8 +148,9 @@ def locate(arguments: dict[str, Any], device: str | None) -> Located:
             )
         home = distinct[0] if distinct else "cpu"
         sample, moves = next(iter(foreign), None), False
-    if home != "cpu":
-        _require_cuda(next((n for n, h in homes.items() if h == home), None), home)
+    needed = next((h for h in (home, *distinct) if h != "cpu"), None)
+    if needed is not None:
+        _require_cuda(next((n for n, h in homes.items() if h == needed), None), needed)
     return Located(home, sample, moves)
 
 

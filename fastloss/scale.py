@@ -43,8 +43,10 @@ def mad(residuals: Any, weight: Any = None) -> float:
         wide = weight.astype(np.float64) if isinstance(weight, np.ndarray) else weight
         below = wide[order].cumsum(0)
         half = float(below[-1]) / 2
-        middle = int((below < half).sum())
-        between = float(below[middle]) == half and middle + 1 < len(sizes)
+        # A sum of weights that is half but for rounding lies between two residuals.
+        rounding = half * len(sizes) * np.finfo(np.float64).eps
+        middle = int((below < half - rounding).sum())
+        between = bool(float(below[middle]) <= half + rounding) and middle + 1 < len(sizes)
     median = float(sizes[middle])
     if between:
         median = (median + float(sizes[middle + 1])) / 2

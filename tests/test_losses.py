@@ -413,6 +413,7 @@ def test_two_outputs_must_not_share_memory():
         ([0.0, 0.0, 0.0], TypeError, "out must be a NumPy array or None, got list"),
         (np.broadcast_to(np.zeros(1), 3), ValueError, "out must be writeable"),
         (as_strided(np.zeros(1), (3,), (0,)), ValueError, "out must not overlap itself"),
+        (as_strided(np.zeros(4), (3,), (4,)), ValueError, "out must not overlap itself"),
         (np.ma.zeros(3), TypeError, "out must be a NumPy array or None, got numpy.ma"),
     ],
 )
@@ -438,6 +439,23 @@ def test_out_of_another_precision_gets_the_result_cast():
     np.testing.assert_array_equal(
         fl.SmoothL1Loss(reduction="sum").grad(x, y, out=out), grad.astype(np.float32)
     )
+
+
+def test_an_out_whose_axes_meet_overlaps_itself():
+    x = np.ones((5, 2))
+    meeting = as_strided(np.zeros(7), (5, 2), (8, 8))
+    with pytest.raises(ValueError, match=r"out must not overlap itself, got the strides \(8, 8\)"):
+        fl.MSELoss(reduction="none")(x, 0 * x, out=meeting)
+    for free in (np.zeros((5, 4))[:, ::2], np.zeros((2, 5)).T, np.zeros((5, 2))[::-1, ::-1]):
+        np.testing.assert_array_equal(fl.MSELoss(reduction="none")(x, 0 * x, out=free), x)
+
+
+@pytest.mark.parametrize("axes", [33, 64])
+def test_as_many_axes_as_numpy_has_broadcast(axes):
+    x = np.full((1,) * (axes - 1) + (3,), 2.0)
+    assert fl.MSELoss()(x, 1.0) == 1.0
+    assert fl.MSELoss()(x, np.ones(1), np.ones(3)) == 1.0
+    assert fl.MSELoss(reduction="none").grad(x, np.ones(3)).shape == x.shape
 
 
 def test_reduced_value_goes_into_an_out_without_axes():

@@ -14,6 +14,15 @@ DEVICES = [None, pytest.param("cuda", marks=pytest.mark.skipif(
 ))]  # fmt: skip
 
 
+@pytest.mark.parametrize("options", [{}, {"device": "cpu"}, {"device": "cuda"}], ids=str)
+def test_a_device_array_without_numba_cuda_says_what_to_install(options, monkeypatch):
+    monkeypatch.setattr(dispatch, "find_spec", lambda name: None)
+    interface = {"shape": (3,), "typestr": "<f8", "data": (1234560, False), "version": 3}
+    array = SimpleNamespace(__cuda_array_interface__=interface)
+    with pytest.raises(ImportError, match=r"input is on cuda:0: .* pip install .fastloss.cuda13"):
+        fl.SmoothL1Loss()(array, array, **options)
+
+
 class Other:
     """An array of a library that follows the array API standard."""
 

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import itertools
 import math
 import pickle
 import subprocess
@@ -634,3 +635,37 @@ def test_a_gradient_of_a_mean_does_not_overflow_on_its_way(create_graph):
     value = ft.mse_loss(x, torch.zeros(2), reduction="none", weight=weight)
     (g,) = torch.autograd.grad(value, x, torch.ones(2), create_graph=create_graph)
     torch.testing.assert_close(g.detach(), torch.tensor([6e8, 2.0]))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("dtypes", list(itertools.product(DTYPES, DTYPES)), ids=str)
+def test_a_value_has_the_dtype_of_torchs(name, dtypes):
+    x, y = (torch.tensor([1.0, 2.0], dtype=dtype) for dtype in dtypes)
+    for reduction in REDUCTIONS:
+        expected = getattr(torch.nn.functional, name)(x, y, reduction=reduction)
+        assert getattr(ft, name)(x, y, reduction=reduction).dtype == expected.dtype
+
+
+def permuted(*order):
+    return torch.arange(24.0).reshape(2, 3, 4).permute(order)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=str)
+def test_losses_keep_the_memory_order_as_those_of_torch_do(order):
+    x, y = permuted(*order).requires_grad_(), permuted(*order) + 0.5
+    ours, theirs = (f.smooth_l1_loss(x, y, reduction="none") for f in (ft, torch.nn.functional))
+    assert ours.stride() == theirs.stride()
+    torch.testing.assert_close(ours, theirs)
+    weight = torch.rand(x.shape)
+    (gradient,) = torch.autograd.grad((ours * weight).sum(), x)
+    (expected,) = torch.autograd.grad((theirs * weight).sum(), x)
+    torch.testing.assert_close(gradient, expected)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_mean_of_no_elements_is_nan_without_a_warning(name):
+    x = torch.empty(0, requires_grad=True)
+    value = getattr(ft, name)(x, torch.empty(0))
+    value.backward()
+    assert math.isnan(value.item())
+    assert x.grad.shape == (0,)

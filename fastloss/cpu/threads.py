@@ -12,15 +12,14 @@ import threading
 import numba
 from numba.core.compiler_lock import global_compiler_lock
 
+from fastloss import forked
 from fastloss.cpu.sizes import ALWAYS_PARALLEL_FROM
 
 _entered = threading.Lock()
-_forked = False
 
 
 def _after_fork() -> None:
-    global _forked, _entered
-    _forked = True
+    global _entered
     _entered = threading.Lock()  # the parent may have held it
 
 
@@ -62,7 +61,7 @@ class several:  # noqa: N801
 def _safe_here() -> bool:
     """Other code's parallel functions do not know our lock, so workqueue is for one thread."""
     main = threading.current_thread() is threading.main_thread()
-    return not _forked and (main or layer() in ("omp", "tbb"))
+    return not forked.lost() and (main or layer() in ("omp", "tbb"))
 
 
 def layer() -> str | None:

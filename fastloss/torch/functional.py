@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from fastloss import losses
+from fastloss.formulas import Huber
 from fastloss.functional import made
 from fastloss.loss import Loss
 from fastloss.reduction import parse_with_legacy
 from fastloss.torch import autograd
-from fastloss.torch.tensors import operands
+from fastloss.torch.tensors import memory_order, operands
 
 
 def smooth_l1_loss(
@@ -77,7 +78,7 @@ def huber_loss(
     Parameters
     ----------
     input, target, reduction, weight
-        As :func:`smooth_l1_loss`.
+        As :func:`smooth_l1_loss`. The result has the input's dtype, as torch's Huber loss does.
     delta : float
         The threshold, above 0.
 
@@ -194,5 +195,13 @@ def _evaluate(
     loss: Callable[[], Loss], input: Tensor, target: Tensor, weight: Tensor | None
 ) -> Tensor:
     ready = loss()
-    x, y, w, result = operands(input, target, weight)
-    return autograd.evaluate(ready, x, y, w).to(result)
+    # torch's Huber loss has its input's dtype, the others promote.
+    x, y, w, result = operands(input, target, weight, type(ready.formula) is Huber)
+    if not x.numel() and ready.reduction == "mean":
+        return (x - y).mean().to(result)  # NaN, without NumPy's warning, as torch has it
+    order = memory_order(x) if ready.reduction == "none" else None
+    if order is None:
+        return autograd.evaluate(ready, x, y, w).to(result)
+    x, y = x.permute(order), y.permute(order)
+    value = autograd.evaluate(ready, x, y, None if w is None else w.permute(order)).to(result)
+    return value.permute(sorted(range(len(order)), key=order.__getitem__))

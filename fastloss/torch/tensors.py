@@ -30,8 +30,10 @@ class Operands(NamedTuple):
     """The precision of the value: also float16 and bfloat16."""
 
 
-def operands(input: Tensor, target: Tensor, weight: Tensor | None) -> Operands:
-    """Check the three arguments of a loss.
+def operands(
+    input: Tensor, target: Tensor, weight: Tensor | None, of_input: bool = False
+) -> Operands:
+    """Check the three arguments of a loss, whose value has the input's dtype if ``of_input``.
 
     Raises
     ------
@@ -63,9 +65,12 @@ def operands(input: Tensor, target: Tensor, weight: Tensor | None) -> Operands:
             f"weight must broadcast to the residual's shape {tuple(shape)}, "
             f"got {tuple(weight.shape)}"
         )
-    result = _result_dtype(named)
+    dtypes = _dtypes(named)
+    result = _promoted(dtypes)
     # A gradient of float16 would underflow before a loss scale reaches it.
     compute = torch.float32 if result in HALF else result
+    if of_input and dtypes["input"] in HALF + NATIVE:
+        result = dtypes["input"]
     x, y, *w = (tensor.to(compute).expand(shape) for tensor in named.values())
     return Operands(x, y, w[0] if w else None, result)
 
@@ -82,6 +87,18 @@ def _has_kernels(tensor: Tensor) -> bool:
     return (tensor.is_cpu or tensor.is_cuda) and tensor.layout is torch.strided
 
 
+def memory_order(tensor: Tensor) -> list[int] | None:
+    """Give the order of axes in which a tensor is contiguous; None if that is their own, or none.
+
+    A convolution's ``channels_last`` is such an order; results of every element keep it, as
+    torch's do.
+    """
+    if tensor.is_contiguous():
+        return None
+    order = sorted(range(tensor.ndim), key=tensor.stride, reverse=True)
+    return order if tensor.permute(order).is_contiguous() else None
+
+
 def _check(name: str, tensor: Any) -> None:
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name} must be a torch.Tensor, got {type(tensor).__name__}")
@@ -93,11 +110,16 @@ def _check(name: str, tensor: Any) -> None:
         raise TypeError(f"{name} must hold real numbers, got {tensor.dtype}")
 
 
-def _result_dtype(named: dict[str, Tensor]) -> torch.dtype:
-    """Promote as torch does; its autocast runs these losses in float32."""
+def _dtypes(named: dict[str, Tensor]) -> dict[str, torch.dtype]:
+    """Give the dtypes that count: torch's autocast runs these losses in float32."""
     dtypes = {name: tensor.dtype for name, tensor in named.items()}
     if torch.is_autocast_enabled(named["input"].device.type):
-        dtypes = {n: torch.float32 if dtype in HALF else dtype for n, dtype in dtypes.items()}
+        return {n: torch.float32 if dtype in HALF else dtype for n, dtype in dtypes.items()}
+    return dtypes
+
+
+def _promoted(dtypes: dict[str, torch.dtype]) -> torch.dtype:
+    """Promote as torch does."""
     result = reduce(torch.promote_types, dtypes.values())
     if result not in HALF + NATIVE:
         got = ", ".join(f"{name} {dtype}" for name, dtype in dtypes.items())

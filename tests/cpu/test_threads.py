@@ -72,6 +72,25 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.parametrize("starter", ["torch", "another"])
+def test_a_child_of_a_process_with_threads_of_openmp_runs_on_one(starter):
+    """Even where fastloss has started none: the child would wait for the other library's."""
+    code = f"""
+import os, sys, types
+import fastloss as fl
+sys.modules.setdefault("{starter}", types.ModuleType("{starter}"))
+child = os.fork()
+if child == 0:
+    from fastloss.cpu import threads
+    with threads.several(10**9) as several:
+        os._exit(several)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    threads = numba.get_num_threads() > 1
+    assert run(code, "omp") == ["0" if starter == "torch" or not threads else "1"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_child_forked_while_a_thread_compiles_does_not_wait_for_it():
     code = """
 import os, threading, time
