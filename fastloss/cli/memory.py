@@ -43,7 +43,11 @@ def reader(dtype: Any, n: int | None = None) -> Traffic:
     -------
     Traffic
     """
-    x, y = _inputs(dtype, n)
+    return reading(*_inputs(dtype, n))
+
+
+def reading(x: Vector, y: Vector) -> Traffic:
+    """Give the kernel that reads two streams, on these arrays."""
     sums = np.empty(-(-x.size // BLOCK), x.dtype)
     return Traffic(lambda: _read(x, y, sums), 2 * x.nbytes)
 
@@ -63,7 +67,11 @@ def writer(dtype: Any, n: int | None = None) -> Traffic:
     Traffic
     """
     x, y = _inputs(dtype, n)
-    out = np.ones_like(x)
+    return writing(x, y, np.ones_like(x))
+
+
+def writing(x: Vector, y: Vector, out: Vector) -> Traffic:
+    """Give the kernel that reads two streams and writes one, on these arrays."""
     return Traffic(lambda: _write(x, y, out), 3 * x.nbytes)
 
 
