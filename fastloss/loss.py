@@ -381,6 +381,14 @@ def _restore(cls: type[Loss], formula: Formula, reduction: Reduction) -> Loss:
     return loss
 
 
+def check_reduced(loss: object) -> None:
+    """Raise an error unless the argument ``loss`` is a loss that gives one number."""
+    if not isinstance(loss, Loss):
+        raise TypeError(f"loss must be a fastloss.Loss, got {loss!r}")
+    if loss.reduction == Reduction.NONE:
+        raise ValueError("loss must have the reduction 'mean' or 'sum', got 'none'")
+
+
 def is_auto(loss: Loss) -> bool:
     """Whether the loss's threshold waits for the scale of the residuals."""
     return _is_auto(loss._formula)

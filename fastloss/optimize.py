@@ -6,12 +6,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastloss import dispatch
-from fastloss.loss import Loss
+from fastloss.least_squares import rho
+from fastloss.loss import Loss, check_reduced
 from fastloss.losses import SmoothL1Loss
 from fastloss.model import Curvature
 from fastloss.place import as_real
 from fastloss.reduction import Reduction
+from fastloss.residual import ResidualObjective
 from fastloss.typing import Array, Vector
+
+__all__ = ["LinearObjective", "ResidualObjective", "rho"]
 
 
 class LinearObjective:
@@ -76,7 +80,7 @@ class LinearObjective:
         device: str | None = None,
     ) -> None:
         loss = SmoothL1Loss() if loss is None else loss
-        _check_loss(loss)
+        check_reduced(loss)
         if not isinstance(fit_intercept, bool | np.bool_):
             raise TypeError(f"fit_intercept must be a bool, got {fit_intercept!r}")
         self.model = dispatch.linear(X, y, weight, device)
@@ -106,7 +110,7 @@ class LinearObjective:
         return self.model.shape
 
     def _set_loss(self, loss: Loss) -> None:
-        _check_loss(loss)
+        check_reduced(loss)
         self.loss = loss
         self._divisor = 1.0 if loss.reduction == Reduction.SUM else self._count
 
@@ -260,13 +264,6 @@ class LinearObjective:
                 f"{name} must have the shape ({self.size},), for {what}, got {vector.shape}"
             )
         return np.ascontiguousarray(vector, np.float64)
-
-
-def _check_loss(loss: object) -> None:
-    if not isinstance(loss, Loss):
-        raise TypeError(f"loss must be a fastloss.Loss, got {loss!r}")
-    if loss.reduction == Reduction.NONE:
-        raise ValueError("loss must have the reduction 'mean' or 'sum', got 'none'")
 
 
 def _penalty(l2: float) -> float:
