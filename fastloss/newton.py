@@ -204,7 +204,13 @@ def _step(
 ) -> tuple[Vector, float]:
     """Give a step, and the part of the gradient's largest entry that it leaves."""
     slope = frame.slope(here.gradient)
-    gram = objective.gram(here.w, curvature, frame.means)
+    with np.errstate(over="ignore", invalid="ignore"):
+        gram = objective.gram(here.w, curvature, frame.means)
+    if not np.isfinite(gram).all():
+        raise ValueError(
+            "X is too large for the loss: the curvature times the squares of its values overflows; "
+            "rescale it, or raise the threshold"
+        )
     step = -frame.solve(gram, slope)
     left = _largest((slope + gram @ step) / frame.units) / _largest(slope / frame.units)
     return frame.step(step), left

@@ -25,6 +25,8 @@ STEPS_A_THRESHOLD = 30
 # Absolute error, whose threshold is 0, is approached as long as this many rows lie within the
 # threshold for each coefficient: with fewer the curvature becomes singular.
 ROWS_WITHIN = 4
+# So many roundings of the largest entry of y are what sums over the columns leave of a residual.
+MET = 64
 # What `minimize` is told besides the gradient, for each method that uses one.
 SCIPY_METHODS: dict[str, str | None] = {
     "CG": None,
@@ -92,6 +94,14 @@ class Search:
         self.w, self.converged = newton.minimise(
             objective, self.w, self.frame, self.tol * start, self.steps
         )
+        if not self.converged and not self.steps.over and not self.squares.l2:
+            # Where every row is met, what is left of the gradient is rounding over the threshold.
+            largest = float(abs(self.squares.residuals(self.w)).max())
+            self.converged = largest <= MET * self._least()
+
+    def _least(self) -> float:
+        """Give the residual below which all is rounding."""
+        return float(np.finfo(float).eps) * float(abs(self.squares.y).max())
 
     def _step(self, objective: LinearObjective, curvature: Any) -> float:
         """Take one whole step; give the value before it."""
@@ -187,12 +197,11 @@ class Search:
     def _alternate(self, loss: Loss) -> Loss:
         """Estimate scale and coefficients in turns until the residuals stay where they are."""
         residuals = self.squares.residuals(self.w)
-        # Below this the residuals are rounding: most rows are met exactly.
-        least = np.finfo(float).eps * float(abs(self.squares.y).max())
+        least = self._least()
         while True:
             scale = mad(residuals, self.squares.weight)
             found = at_scale(loss, max(scale, least, np.finfo(float).tiny))
-            if scale <= least:
+            if scale <= least:  # most rows are met exactly
                 self.converged = True
                 return found
             if self.steps.over:

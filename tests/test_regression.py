@@ -368,3 +368,20 @@ def test_weights_count_rows(outliers):
         weighted = fl.fit(X, y, loss, weight=counts)
         repeated = fl.fit(np.repeat(X, counts, axis=0), np.repeat(y, counts), loss)
         np.testing.assert_allclose(weighted.x, repeated.x, rtol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("beta", [1e-8, 1e-3, 1.0])
+def test_more_columns_than_rows_are_met_exactly(seed, beta):
+    X = np.random.default_rng(seed).standard_normal((5, 20))
+    result = fl.fit(X, np.arange(5.0), fl.SmoothL1Loss(beta=beta))
+    assert result.success, result.message
+    np.testing.assert_allclose(X @ result.coef + result.intercept, np.arange(5.0), atol=1e-12)
+
+
+def test_a_curvature_that_overflows_is_refused_in_our_words():
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((200, 3))
+    y = X @ [1.0, 2.0, 3.0] + rng.standard_normal(200)
+    with pytest.raises(ValueError, match="X is too large for the loss"):
+        fl.fit(X * 1e150, y, fl.SmoothL1Loss(beta=1e-8))
