@@ -83,7 +83,12 @@ def linear(X: Any, y: Any, weight: Any, device: str | None = None) -> Model:
     found = locate({"X": X, "y": y, "weight": weight}, device)
     if found.home == "cpu":
         from fastloss.cpu.model import HostModel
+        from fastloss.cpu.sparse import is_sparse
 
+        if is_sparse(X):
+            from fastloss.cpu.sparse_model import SparseModel
+
+            return SparseModel(found.place(), X, y, weight)
         return HostModel(found.place(), X, y, weight)
     from fastloss.cuda.model import DeviceModel
 

@@ -28,7 +28,8 @@ class LinearObjective:
     ----------
     X : array_like of real numbers, shape (n, p)
         Read where it lies if it is float32 or float64, in C or Fortran order; copied to float64
-        otherwise. Not changed, and not to be changed while the objective is in use.
+        otherwise. Or a sparse matrix or array of SciPy's, read where it lies if it is CSR, and
+        copied to that otherwise. Not changed, and not to be changed while the objective is in use.
     y : array_like of real numbers, shape (n,)
         What is to be predicted.
     loss : Loss, optional

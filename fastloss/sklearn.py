@@ -94,12 +94,18 @@ class SmoothL1Regressor(RegressorMixin, BaseEstimator):
         self.max_iter = max_iter
         self.tol = tol
 
+    def __sklearn_tags__(self) -> Any:
+        """Say that X may be sparse."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "SmoothL1Regressor":
         """Find the coefficients.
 
         Parameters
         ----------
-        X : array_like of real numbers, shape (n_samples, n_features)
+        X : array_like or sparse matrix of real numbers, shape (n_samples, n_features)
         y : array_like of real numbers, shape (n_samples,)
         sample_weight : array_like, shape (n_samples,), optional
             Not negative, with a positive sum; a weight counts a row as so many.
@@ -119,7 +125,9 @@ class SmoothL1Regressor(RegressorMixin, BaseEstimator):
         ConvergenceWarning
             If the minimum was not reached in ``max_iter`` steps.
         """
-        X, y = validate_data(self, X, y, dtype=(np.float64, np.float32), y_numeric=True)
+        X, y = validate_data(
+            self, X, y, accept_sparse="csr", dtype=(np.float64, np.float32), y_numeric=True
+        )
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, dtype=X.dtype)
         result = fit(
@@ -151,14 +159,14 @@ class SmoothL1Regressor(RegressorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array_like of real numbers, shape (n_samples, n_features)
+        X : array_like or sparse matrix of real numbers, shape (n_samples, n_features)
 
         Returns
         -------
         ndarray of float64, shape (n_samples,)
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
+        X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
         return self._predictions(X)
 
     def _predictions(self, X: Array) -> Vector:

@@ -12,13 +12,13 @@ bits do not depend on the number of threads.
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import config, prange
+from numba import config, prange, types
 from numba.core.errors import NumbaError
 
 from fastloss.binding import bind, uncompilable
-from fastloss.cpu import sums
+from fastloss.cpu import sparse, sums
 from fastloss.cpu.elementwise import fill
-from fastloss.cpu.jit import inner, kernel, parallel_kernel
+from fastloss.cpu.jit import choose, inner, kernel, parallel_kernel
 from fastloss.cpu.layout import flat
 from fastloss.cpu.maybe import Maybe, part
 from fastloss.cpu.threads import several
@@ -179,9 +179,15 @@ def _short_combine(
             out[j - low] += s * A[i, j]
 
 
-@inner
-def _predict(A: Array, columns: bool | None, low: int, high: int, w: Vector, out: Vector) -> None:
+def _predict(A: Any, columns: bool | None, low: int, high: int, w: Vector, out: Vector) -> None:
     """Write ``X[low:high] @ w[:-1] + w[-1]``."""
+    rows = sparse.predict if isinstance(A, tuple) else _predict_dense
+    rows(A, columns, low, high, w, out)
+
+
+def _predict_dense(
+    A: Any, columns: bool | None, low: int, high: int, w: Vector, out: Vector
+) -> None:
     p = w.size - 1
     out[:] = w[p]
     if columns is not None:
@@ -190,11 +196,15 @@ def _predict(A: Array, columns: bool | None, low: int, high: int, w: Vector, out
         dots(A, low, high, 0, p, w[:p], out)
 
 
-@inner
-def _gather(
-    A: Array, columns: bool | None, low: int, high: int, slopes: Vector, out: Vector
-) -> None:
+def _gather(A: Any, columns: bool | None, low: int, high: int, slopes: Vector, out: Vector) -> None:
     """Add ``X[low:high].T @ slopes`` to ``out[:-1]`` and their sum to ``out[-1]``."""
+    rows = sparse.gather if isinstance(A, tuple) else _gather_dense
+    rows(A, columns, low, high, slopes, out)
+
+
+def _gather_dense(
+    A: Any, columns: bool | None, low: int, high: int, slopes: Vector, out: Vector
+) -> None:
     p = out.size - 1
     if columns is not None:
         dots(A, 0, p, low, high, slopes, out)
@@ -204,6 +214,14 @@ def _gather(
     for i in range(slopes.size):
         total += slopes[i]
     out[p] += total
+
+
+def _is_sparse(kinds: dict[str, Any]) -> bool:
+    return isinstance(kinds["A"], types.BaseTuple)
+
+
+choose(_predict, lambda kinds: sparse.predict if _is_sparse(kinds) else _predict_dense)
+choose(_gather, lambda kinds: sparse.gather if _is_sparse(kinds) else _gather_dense)
 
 
 @inner
@@ -286,11 +304,15 @@ FLOAT64 = np.dtype(np.float64)
 
 
 class Design(NamedTuple):
-    """X as kernels take it: a C-ordered matrix, of X's rows or of its columns."""
+    """X as kernels take it: a C-ordered matrix, of X's rows or of its columns; or sparse rows."""
 
-    matrix: Array
+    matrix: Any
     columns: bool
     shape: tuple[int, int]
+    elements: int
+    """What is read."""
+    tile: int
+    """Rows that are taken at once, a multiple of four."""
 
     @classmethod
     def of(cls, X: Array) -> "Design":
@@ -300,7 +322,18 @@ class Design(NamedTuple):
         matrix = np.require(X.T if columns else X, dtype.newbyteorder("="), ["C", "A"])
         vector = flat(matrix, matrix.dtype)
         assert vector is not None
-        return cls(vector.reshape(matrix.shape), columns, (X.shape[0], X.shape[1]))
+        n, p = X.shape
+        tile = max(4, min(TILE_ROWS, TILE_BYTES // (matrix.itemsize * max(p, 1))) // 4 * 4)
+        return cls(vector.reshape(matrix.shape), columns, (n, p), vector.size, tile)
+
+    @classmethod
+    def of_sparse(cls, X: Any) -> "Design":
+        """Take the rows of a matrix in CSR, see ``sparse.py``."""
+        n, p = X.shape
+        rows = sparse.rows_of(X)
+        mean = -(-rows[0].size // max(n, 1)) * (rows[0].itemsize + rows[1].itemsize)
+        tile = max(4, min(TILE_ROWS, TILE_BYTES // max(mean, 1)) // 4 * 4)
+        return cls(rows, False, (n, p), rows[0].size, tile)
 
 
 def evaluate(
@@ -317,12 +350,12 @@ def evaluate(
     With a direction, give the Hessian times it instead of the gradient, and 0.
     """
     n, p = design.shape
-    tile = max(4, min(TILE_ROWS, TILE_BYTES // (design.matrix.itemsize * max(p, 1))) // 4 * 4)
+    tile = design.tile
     rows = -(-n // (BLOCKS * tile)) * tile
     blocks = -(-n // rows)
     partial = np.zeros((blocks, p + 1))
     block_sums, block_errors = np.empty(blocks), np.empty(blocks)
-    with several(design.matrix.size) as threads:
+    with several(design.elements) as threads:
         try:
             (parallel if threads else serial)(
                 bind(formula, FLOAT64),

@@ -21,14 +21,20 @@ class HostModel:
     """Rows of a linear model, see :class:`fastloss.model.Model`."""
 
     def __init__(self, place: Place, X: ArrayLike, y: ArrayLike, weight: ArrayLike | None) -> None:
-        self.X = place.array("X", X)
+        self.X = self._matrix(place, X)
         check_matrix(self.X.shape)
         self.y = self._vector("y", place.array("y", y))
         self.weight = None
         if weight is not None:
             self.weight = self._vector("weight", place.array("weight", weight))
             check_weights(self.weight.min(), float(self.weight.sum(dtype=np.float64)))
-        self._design = Design.of(self.X)
+        self._design = self._describe()
+
+    def _matrix(self, place: Place, X: Any) -> Any:
+        return place.array("X", X)
+
+    def _describe(self) -> Design:
+        return Design.of(self.X)
 
     def _vector(self, name: str, vector: Array) -> Vector:
         check_vector(name, vector.shape, self.X.shape[0])
@@ -42,7 +48,7 @@ class HostModel:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Make it again."""
         vars(self).update(state)
-        self._design = Design.of(self.X)
+        self._design = self._describe()
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -1,0 +1,106 @@
+"""The rows of a sparse matrix: what ``linear.py`` asks of X, for one in CSR.
+
+``A`` is the triple of the matrix's entries, their columns and where each row starts. A tile of rows
+is read twice, as that of a dense matrix is: from the cache the second time, for the gradient.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from fastloss.place import require_real, type_name
+from fastloss.typing import Array, Vector
+
+Rows = tuple[Vector, Vector, Vector]
+
+
+def is_sparse(X: Any) -> bool:
+    """Whether X is a sparse matrix or array of SciPy's."""
+    return type(X).__module__.startswith("scipy.sparse") and hasattr(X, "tocsr")
+
+
+def csr(X: Any) -> Any:
+    """Give a sparse matrix in CSR, its entries float32 or float64, and check where they lie.
+
+    Raises
+    ------
+    TypeError
+        If its entries are no real numbers.
+    ValueError
+        If columns or rows of entries lie outside of its shape: compiled code would read there.
+    """
+    if X.ndim != 2:
+        return X
+    X = X.tocsr()
+    require_real("X", X.data, X)
+    if X.data.dtype not in (np.float32, np.float64):
+        X = X.astype(np.float64)
+    n, p = X.shape
+    starts, columns = X.indptr, X.indices
+    entries = min(columns.size, X.data.size)
+    if (
+        starts.shape != (n + 1,)
+        or starts[0] != 0
+        or starts[-1] > entries
+        or (np.diff(starts) < 0).any()
+        or (entries and not 0 <= columns.min() <= columns.max() < p)
+    ):
+        raise ValueError(f"X must have its entries within its shape {X.shape}: {type_name(X)}")
+    return X
+
+
+def rows_of(X: Any) -> Rows:
+    """Give the triple that kernels take."""
+    data, columns, starts = (
+        np.require(a, a.dtype.newbyteorder("="), ["C", "A", "W"])
+        for a in (X.data, X.indices, X.indptr)
+    )
+    return data, columns, starts
+
+
+def predict(A: Any, columns: bool | None, low: int, high: int, w: Vector, out: Vector) -> None:
+    """Write ``X[low:high] @ w[:-1] + w[-1]``, by four sums that do not wait for each other."""
+    data, places, starts = A
+    for i in range(low, high):
+        first, last = np.int64(starts[i]), np.int64(starts[i + 1])
+        a = b = c = d = 0.0
+        fours = first + (last - first) // 4 * 4
+        for k in range(first, fours, 4):
+            a += data[k] * w[places[k]]
+            b += data[k + 1] * w[places[k + 1]]
+            c += data[k + 2] * w[places[k + 2]]
+            d += data[k + 3] * w[places[k + 3]]
+        for k in range(fours, last):
+            a += data[k] * w[places[k]]
+        out[i - low] = ((a + b) + (c + d)) + w[w.size - 1]
+
+
+def gather(A: Any, columns: bool | None, low: int, high: int, slopes: Vector, out: Vector) -> None:
+    """Add ``X[low:high].T @ slopes`` to ``out[:-1]`` and their sum to ``out[-1]``."""
+    data, places, starts = A
+    total = 0.0
+    for i in range(low, high):
+        slope = slopes[i - low]
+        total += slope
+        for k in range(np.int64(starts[i]), np.int64(starts[i + 1])):
+            out[places[k]] += slope * data[k]
+    out[out.size - 1] += total
+
+
+def centred(gram: Array, sums: Vector, total: float, means: Vector | None, size: int) -> Array:
+    """Take ``means`` off X's columns in ``X.T @ D @ X``, and put a column of ones beside them.
+
+    ``sums`` are ``X.T @ d`` and ``total`` is the sum of d, the diagonal of D.
+    """
+    p = gram.shape[0]
+    if means is not None:
+        m = means[:p]
+        gram = gram - np.outer(m, sums) - np.outer(sums, m) + total * np.outer(m, m)
+        sums = sums - total * m
+    if size == p:
+        return gram
+    whole = np.empty((size, size))
+    whole[:p, :p] = gram
+    whole[:p, p] = whole[p, :p] = sums
+    whole[p, p] = total
+    return whole

@@ -1,0 +1,69 @@
+"""The data of a linear model whose X is sparse."""
+
+from typing import Any
+
+import numpy as np
+
+from fastloss.cpu.linear import Design
+from fastloss.cpu.model import HostModel
+from fastloss.cpu.sparse import centred, csr
+from fastloss.formulas import Formula
+from fastloss.loss import Loss
+from fastloss.model import Curvature
+from fastloss.place import Place
+from fastloss.typing import Array, Vector
+
+# Rows that are multiplied out at once.
+ROWS = 1 << 16
+
+
+class SparseModel(HostModel):
+    """Sparse rows, see :class:`fastloss.model.Model`: those of CSR, which others become."""
+
+    def _matrix(self, place: Place, X: Any) -> Any:
+        return csr(X)
+
+    def _describe(self) -> Design:
+        return Design.of_sparse(self.X)
+
+    def gram(
+        self, formula: Formula, w: Vector, curvature: Curvature, means: Vector | None, size: int
+    ) -> Array:
+        """Give ``X.T @ D @ X``, of the rows that have curvature."""
+        n, p = self.shape
+        elements = Loss(formula, "none")
+        total = np.zeros((size, size))
+        for low in range(0, n, ROWS):
+            block, target = self.X[low : low + ROWS], self.y[low : low + ROWS]
+            predictions = block @ w[:p] + w[p]
+            grad, hess = elements.grad_and_hess(predictions, target)
+            found = curvature(predictions - target, grad, hess, np.where)
+            diagonal = np.asarray(found, np.float64)
+            if self.weight is not None:
+                diagonal = diagonal * self.weight[low : low + ROWS]
+            curved = np.flatnonzero(diagonal)
+            block, diagonal = block[curved].astype(np.float64), diagonal[curved]
+            scaled = block.copy()
+            scaled.data *= np.repeat(diagonal, np.diff(block.indptr))
+            gram = (block.T @ scaled).toarray()
+            total += centred(gram, block.T @ diagonal, diagonal.sum(), means, size)
+        return total
+
+    def residuals(self, w: Vector) -> Vector:
+        """Give ``X @ w - y``."""
+        p = self.shape[1]
+        residuals: Vector = self.X @ w[:p] - self.y + w[p]
+        return residuals
+
+    def first_bad_rows(self) -> dict[str, int]:
+        """Name what is not finite with its first such row."""
+        rows = np.flatnonzero(~np.isfinite(self.y))
+        bad = {"y": int(rows[0])} if rows.size else {}
+        entries = np.flatnonzero(~np.isfinite(self.X.data))
+        if entries.size:
+            bad["X"] = int(np.searchsorted(self.X.indptr, entries[0], "right")) - 1
+        return bad
+
+    def on_host(self) -> tuple[Array, Vector | None]:
+        """Give X, filled up with zeros, and the weights."""
+        return self.X.toarray(), self.weight
