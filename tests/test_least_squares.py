@@ -1,41 +1,15 @@
 """Losses under SciPy's least squares are what SciPy's own are, and what the loss itself says."""
 
-import math
-from typing import NamedTuple
-
 import mpmath
 import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
 import fastloss as fl
+from tests.formulas import PseudoHuber, Tilted
 from tests.registry import LOSSES
 
 z = np.concatenate([[0.0], np.geomspace(1e-12, 1e12, 61), [1.0]])
-
-
-class PseudoHuber(NamedTuple):
-    """SciPy's ``soft_l1``, halved."""
-
-    def value(self, r):
-        return math.sqrt(1 + r * r) - 1
-
-    def grad(self, r):
-        return r / math.sqrt(1 + r * r)
-
-    def hess(self, r):
-        return (1 + r * r) ** -1.5
-
-
-class Tilted(NamedTuple):
-    def value(self, r):
-        return math.exp(r) - r
-
-    def grad(self, r):
-        return math.exp(r) - 1
-
-    def hess(self, r):
-        return math.exp(r)
 
 
 def curve():

@@ -7,7 +7,6 @@ import math
 import pickle
 import subprocess
 import sys
-from typing import NamedTuple
 
 import pytest
 
@@ -16,6 +15,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 import fastloss as fl
 import fastloss.torch as ft
 from fastloss.formulas import L1, Huber, SmoothL1, SquaredError
+from tests.formulas import PseudoHuber, Tilted
 from tests.registry import REDUCTIONS
 
 NAMES = ["SmoothL1Loss", "HuberLoss", "L1Loss", "MSELoss"]
@@ -30,32 +30,6 @@ SHAPES = [
     ((3,), (2, 3), ()),
     ((), (4,), (4,)),
 ]
-
-
-class PseudoHuber(NamedTuple):
-    delta: float = 1.0
-
-    def value(self, r):
-        return self.delta**2 * (math.sqrt(1 + (r / self.delta) ** 2) - 1)
-
-    def grad(self, r):
-        return r / math.sqrt(1 + (r / self.delta) ** 2)
-
-    def hess(self, r):
-        return (1 + (r / self.delta) ** 2) ** -1.5
-
-
-class Tilted(NamedTuple):
-    """Not symmetric: input and target cannot change places."""
-
-    def value(self, r):
-        return math.exp(r) - r
-
-    def grad(self, r):
-        return math.exp(r) - 1
-
-    def hess(self, r):
-        return math.exp(r)
 
 
 FORMULAS = [SmoothL1(0.7), SmoothL1(0.0), Huber(0.7), L1(), SquaredError(), PseudoHuber(), Tilted()]
