@@ -48,6 +48,8 @@ TILE_ROWS = 1024
 NARROW = 128
 # Partial gradients: enough for many threads, and 5 MB at 5,000 columns.
 BLOCKS = 128
+# Their bytes at most, but for two of them: a sparse X may have millions of columns.
+PARTIAL_BYTES = 1 << 25
 
 
 @inner
@@ -351,7 +353,8 @@ def evaluate(
     """
     n, p = design.shape
     tile = design.tile
-    rows = -(-n // (BLOCKS * tile)) * tile
+    most = max(2, min(BLOCKS, PARTIAL_BYTES // (8 * (p + 1))))
+    rows = -(-n // (most * tile)) * tile
     blocks = -(-n // rows)
     partial = np.zeros((blocks, p + 1))
     block_sums, block_errors = np.empty(blocks), np.empty(blocks)

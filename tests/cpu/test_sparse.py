@@ -1,6 +1,7 @@
 """A sparse X gives what the same numbers give in a dense one."""
 
 import pickle
+import tracemalloc
 
 import numba
 import numpy as np
@@ -171,3 +172,19 @@ def test_x_stays_as_it_was():
     objective.hess(np.ones(p))
     assert objective.X is X
     assert (before != X).nnz == 0
+
+
+def test_many_columns_do_not_take_a_gradient_for_each_of_many_blocks():
+    columns = 1_000_000
+    X = sparse.random_array((20_000, columns), density=1e-5, rng=2, format="csr")
+    objective = fl.LinearObjective(X, np.ones(20_000), fl.MSELoss(reduction="sum"))
+    w = np.full(columns, 0.5)
+    expected = 2 * (X.T @ (X @ w - 1))
+    objective(w)  # compiles
+    tracemalloc.start()
+    gradient = objective(w)[1]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_allclose(gradient, expected, rtol=1e-12, atol=1e-12)
+    # Some gradients' worth, one of which is 8 MB.
+    assert peak < 8 * w.nbytes
