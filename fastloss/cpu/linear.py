@@ -325,8 +325,8 @@ class Design(NamedTuple):
         vector = flat(matrix, matrix.dtype)
         assert vector is not None
         n, p = X.shape
-        tile = max(4, min(TILE_ROWS, TILE_BYTES // (matrix.itemsize * max(p, 1))) // 4 * 4)
-        return cls(vector.reshape(matrix.shape), columns, (n, p), vector.size, tile)
+        matrix = vector.reshape(matrix.shape)
+        return cls(matrix, columns, (n, p), vector.size, _tile(p * matrix.itemsize))
 
     @classmethod
     def of_sparse(cls, X: Any) -> "Design":
@@ -334,8 +334,11 @@ class Design(NamedTuple):
         n, p = X.shape
         rows = sparse.rows_of(X)
         mean = -(-rows[0].size // max(n, 1)) * (rows[0].itemsize + rows[1].itemsize)
-        tile = max(4, min(TILE_ROWS, TILE_BYTES // max(mean, 1)) // 4 * 4)
-        return cls(rows, False, (n, p), rows[0].size, tile)
+        return cls(rows, False, (n, p), rows[0].size, _tile(mean))
+
+
+def _tile(row_bytes: int) -> int:
+    return max(4, min(TILE_ROWS, TILE_BYTES // max(row_bytes, 1)) // 4 * 4)
 
 
 def evaluate(

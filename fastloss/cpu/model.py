@@ -72,18 +72,11 @@ class HostModel:
     ) -> Array:
         """Give ``X.T @ D @ X``, from blocks of the rows that have curvature."""
         n, p = self.shape
-        elements = Loss(formula, "none")
         total = np.zeros((size, size))
         rows = max(1, BLOCK_BYTES // (8 * max(p, 1)))
         for low in range(0, n, rows):
             block = np.asarray(self.X[low : low + rows], np.float64)
-            target = self.y[low : low + rows]
-            predictions = block @ w[:p] + w[p]
-            grad, hess = elements.grad_and_hess(predictions, target)
-            residuals = predictions - target
-            diagonal = np.asarray(curvature(residuals, grad, hess, np.where), np.float64)
-            if self.weight is not None:
-                diagonal = diagonal * self.weight[low : low + rows]
+            diagonal = self._diagonal(block, low, formula, w, curvature)
             if means is not None:
                 block = block - means[:p]
             curved = np.flatnonzero(diagonal)  # rows beyond the threshold have no curvature
@@ -93,6 +86,19 @@ class HostModel:
                 block = np.column_stack((block, np.ones(curved.size)))
             total += block.T @ (diagonal[:, None] * block)
         return total
+
+    def _diagonal(
+        self, block: Any, low: int, formula: Formula, w: Vector, curvature: Curvature
+    ) -> Vector:
+        """Give the diagonal of D for some rows, the first of which is ``low``, weights included."""
+        p = self.shape[1]
+        high = low + block.shape[0]
+        target = self.y[low:high]
+        predictions = block @ w[:p] + w[p]
+        grad, hess = Loss(formula, "none").grad_and_hess(predictions, target)
+        found = np.asarray(curvature(predictions - target, grad, hess, np.where), np.float64)
+        diagonal: Vector = found if self.weight is None else found * self.weight[low:high]
+        return diagonal
 
     def residuals(self, w: Vector) -> Vector:
         """Give ``X @ w - y``."""

@@ -8,7 +8,6 @@ from fastloss.cpu.linear import Design
 from fastloss.cpu.model import HostModel
 from fastloss.cpu.sparse import centred, csr
 from fastloss.formulas import Formula
-from fastloss.loss import Loss
 from fastloss.model import Curvature
 from fastloss.place import Place
 from fastloss.typing import Array, Vector
@@ -30,17 +29,10 @@ class SparseModel(HostModel):
         self, formula: Formula, w: Vector, curvature: Curvature, means: Vector | None, size: int
     ) -> Array:
         """Give ``X.T @ D @ X``, of the rows that have curvature."""
-        n, p = self.shape
-        elements = Loss(formula, "none")
         total = np.zeros((size, size))
-        for low in range(0, n, ROWS):
-            block, target = self.X[low : low + ROWS], self.y[low : low + ROWS]
-            predictions = block @ w[:p] + w[p]
-            grad, hess = elements.grad_and_hess(predictions, target)
-            found = curvature(predictions - target, grad, hess, np.where)
-            diagonal = np.asarray(found, np.float64)
-            if self.weight is not None:
-                diagonal = diagonal * self.weight[low : low + ROWS]
+        for low in range(0, self.shape[0], ROWS):
+            block = self.X[low : low + ROWS]
+            diagonal = self._diagonal(block, low, formula, w, curvature)
             curved = np.flatnonzero(diagonal)
             block, diagonal = block[curved].astype(np.float64), diagonal[curved]
             scaled = block.copy()
