@@ -157,6 +157,17 @@ def packed_loops(assembly: str) -> list[Counter]:
     return [count for count in counts if count]
 
 
+def packed_blocks(assembly: str) -> list[Counter]:
+    """Count the packed operations of every run of lines between two labels or jumps."""
+    blocks, read = [Counter()], operation()
+    for line in map(str.strip, assembly.splitlines()):
+        if LABEL.match(line) or JUMP.match(line):
+            blocks.append(Counter())
+        elif found := read(line):
+            blocks[-1][found] += 1
+    return blocks
+
+
 def faults(assembly: str, demand: Demand) -> list[str]:
     """Say what the machine code lacks; nothing for code that is as it should be."""
     packed = "ps" if demand.dtype == "float32" else "pd"
@@ -167,7 +178,7 @@ def faults(assembly: str, demand: Demand) -> list[str]:
         for loop in loops
     ):
         found.append(f"no loop with packed {demand.dtype} subtraction and {demand.outputs} outputs")
-    if demand.sums and not any(_adds_up(loop) for loop in loops):
+    if demand.sums and not any(_adds_up(block) for block in packed_blocks(assembly)):
         found.append("no running sums in packed float64")
     if demand.products and not any(_multiplies(loop) for loop in loops):
         found.append("no packed float64 multiply-add")
@@ -183,12 +194,14 @@ def _outputs(loop: Counter) -> int:
     return sum(operation.startswith("store") for operation in loop)
 
 
-def _adds_up(loop: Counter) -> bool:
-    """Whether it is a two-sum: at least as many additions as subtractions, no product.
+def _adds_up(code: Counter) -> bool:
+    """Whether it adds terms to running sums: three additions for each two subtractions, no product.
 
-    No loss looks like that, so a packed sum does not pass for the loop over the elements.
+    No loss looks like that, so a packed sum does not pass for the loop over the elements; nor do
+    the sums as they are combined in the end, which add once for each subtraction.
     """
-    return loop["add pd"] >= loop["sub pd"] > 0 and not loop["mul pd"] and not loop["fma pd"]
+    additions, subtractions = code["add pd"], code["sub pd"]
+    return 2 * additions >= 3 * subtractions > 0 and not code["mul pd"] and not code["fma pd"]
 
 
 def _multiplies(loop: Counter) -> bool:
@@ -271,18 +284,18 @@ def _gathering(formula, x, y, order, scale, out):
 
 
 @njit(**OPTIONS)
-def _sum_straight(formula, x, y, order, terms, running, errors):
+def _sum_straight(formula, x, y, order, terms):
     for i in range(x.size):
         terms[i] = elementwise.value(formula, x[i] - y[i])
-    sums.add_tile(terms, running, errors)
+    return sums.combine(sums.add(sums.start(), terms))
 
 
 @njit(**OPTIONS)
-def _sum_of_wrapping(formula, x, y, order, terms, running, errors):
+def _sum_of_wrapping(formula, x, y, order, terms):
     """Its sum is packed, and subtracts: the loop over the elements has to be told from it."""
     for i in range(order[0], order[1]):
         terms[i] = elementwise.value(formula, x[i] - y[i])
-    sums.add_tile(terms, running, errors)
+    return sums.combine(sums.add(sums.start(), terms))
 
 
 def self_test() -> list[str]:
@@ -295,7 +308,7 @@ def self_test() -> list[str]:
         order = np.arange(size)
         formula = bind(SmoothL1(), dtype)
         loop = formula, x, y, order, dtype.type(1), out
-        summed = formula, x, y, order, np.zeros(size), np.zeros(SIZE), np.zeros(SIZE)
+        summed = formula, x, y, order, np.zeros(size)
         for function, arguments, demand, good in (
             (_straight, loop, Demand(name, 1, sums=False), True),
             (_straight, loop, Demand(name, 2, sums=False), False),

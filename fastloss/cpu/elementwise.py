@@ -14,6 +14,7 @@ from fastloss.cpu.jit import choose, kernel, parallel_kernel, short_kernel
 from fastloss.cpu.maybe import Maybe, in_order, is_none, keep, part, terms_for
 from fastloss.cpu.sizes import BLOCK
 from fastloss.cpu.streaming import STEP, buffers_for, fence, store, window
+from fastloss.cpu.sums import TILE
 from fastloss.formulas import Formula
 from fastloss.typing import Vector
 
@@ -86,7 +87,7 @@ def _fill_windows(
         high = min(size, low + STEP)
         fill(
             formula,
-            input[low:high],
+            part(input, low, high),
             part(target, low, high),
             part(weight, low, high),
             scale,
@@ -141,18 +142,16 @@ def _summed(
     if not in_order(input, target, value_out, grad_out):
         return 0.0, 0.0, False
     size = input.size
-    tile = sums.tile_for(size)
-    lanes = tile // 4
-    terms = terms_for(input, weight, tile)
-    running, errors = sums.start(lanes)
-    for low in range(0, size, tile):
-        high = min(size, low + tile)
-        rest = terms[high - low :]
-        for i in range(rest.size):
-            rest[i] = 0.0
+    terms = terms_for(input, weight, TILE)
+    running = sums.start()
+    whole = size // TILE * TILE
+    # Whole tiles have a length that is known when this is compiled: no tests of overlaps and no
+    # remainders in each.
+    for low in range(0, whole, TILE):
+        high = low + TILE
         fill(
             formula,
-            input[low:high],
+            part(input, low, high),
             part(target, low, high),
             part(weight, low, high),
             scale,
@@ -162,15 +161,25 @@ def _summed(
             terms,
             buffers,
         )
-        sums.add_quarters(  # not add_tile: each level of calls is optimised anew
-            terms[:lanes],
-            terms[lanes : 2 * lanes],
-            terms[2 * lanes : 3 * lanes],
-            terms[3 * lanes :],
-            running,
-            errors,
+        running = sums.add(running, terms)
+    if whole < size:
+        rest = part(terms, 0, sums.places_for(size - whole))
+        for i in range(size - whole, rest.size):
+            rest[i] = 0.0
+        fill(
+            formula,
+            part(input, whole, size),
+            part(target, whole, size),
+            part(weight, whole, size),
+            scale,
+            part(value_out, whole, size),
+            part(grad_out, whole, size),
+            part(hess_out, whole, size),
+            rest,
+            buffers,
         )
-    found, error = sums.combine(running, errors)
+        running = sums.add(running, rest)
+    found, error = sums.combine(running)
     return found, error, True
 
 
@@ -217,7 +226,7 @@ def _blocks(
         h = part(hess_out, low, high)
         found, error, _ = block(
             formula,
-            input[low:high],
+            part(input, low, high),
             part(target, low, high),
             part(weight, low, high),
             scale,

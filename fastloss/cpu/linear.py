@@ -242,9 +242,8 @@ def _block(
     out: Vector,
 ) -> tuple[float, float]:
     """Add a block of rows to ``out``; give the sum of its losses and the error it leaves."""
-    lanes = tile // 4
     predictions, slopes = np.empty(tile), np.empty(tile)
-    terms, running, errors = np.empty(tile), np.zeros(lanes), np.zeros(lanes)
+    terms, running = np.empty(sums.places_for(tile)), sums.start()
     for low in range(first, last, tile):
         high = min(last, low + tile)
         size = high - low
@@ -254,14 +253,14 @@ def _block(
         if direction is None:
             terms[size:] = 0.0
             fill(formula, x, y, v, scale, None, s, None, terms)
-            sums.add_tile(terms, running, errors)
+            running = sums.add(running, terms)
         else:
             fill(formula, x, y, v, scale, None, None, s, None)
             _predict(A, columns, low, high, direction, x)
             for i in range(size):
                 s[i] *= x[i]
         _gather(A, columns, low, high, s, out)
-    return sums.combine(running, errors)
+    return sums.combine(running)
 
 
 def _blocks(

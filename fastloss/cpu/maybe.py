@@ -35,7 +35,32 @@ def part(array: Maybe, low: Any, high: Any) -> Maybe:
 def _part(array, low, high):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     if is_none(array):
         return lambda array, low, high: None
-    return lambda array, low, high: array[low:high]
+    return lambda array, low, high: _slice(array, low, high)
+
+
+@intrinsic
+def _slice(typingctx, array, low, high):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Slice a contiguous vector, unchecked, without asking whether a bound is negative.
+
+    Numba's own slices cost a third of a call's branches, in each tile.
+    """
+
+    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        kind = signature.args[0]
+        whole = context.make_array(kind)(context, builder, arguments[0])
+        piece = context.make_array(kind)(context, builder)
+        low, high = arguments[1:]
+        context.populate_array(
+            piece,
+            data=builder.gep(whole.data, [low]),
+            shape=[builder.sub(high, low)],
+            strides=whole.strides,
+            itemsize=whole.itemsize,
+            meminfo=None,
+        )
+        return piece._getvalue()
+
+    return array(array, types.intp, types.intp), build
 
 
 def keep(array: Maybe, index: Any, number: float) -> None:

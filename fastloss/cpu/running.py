@@ -1,0 +1,114 @@
+"""Running sums in vector registers, each with its rounding error beside it.
+
+``PLACES`` numbers of float64 are one value of LLVM, which it keeps in as many registers as the
+processor needs. Written as a loop over an array, the sums are loaded and stored with every tile: a
+sum of 2**25 float32 takes 8.9 ms where it takes 8.4 so (memory is read in 7.8), and 15.2 where it
+takes 13.0 on one thread.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, models, register_model
+
+# Running sums, each of which takes every 32nd of the sums of four terms: with fewer, additions wait
+# for each other.
+PLACES = 32
+# Terms that are added at once.
+GROUP = 4 * PLACES
+SUMS = ir.VectorType(ir.DoubleType(), PLACES)
+
+
+class Running(types.Type):  # type: ignore[misc]
+    """The type of all sums, or of all errors."""
+
+    def __init__(self) -> None:
+        super().__init__(name="Running")
+
+
+RUNNING = Running()
+PAIR = types.UniTuple(RUNNING, 2)
+
+
+@register_model(Running)
+class _RunningModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, dmm: Any, fe_type: Any) -> None:
+        super().__init__(dmm, fe_type, SUMS)
+
+
+@intrinsic
+def start(typingctx):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Give sums of 0 and their errors."""
+
+    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        zero = ir.Constant(SUMS, None)
+        return context.make_tuple(builder, PAIR, (zero, zero))
+
+    return PAIR(), build
+
+
+@intrinsic
+def add_group(typingctx, running, terms, first):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Add ``terms[first : first + GROUP]`` onto the running sums, unchecked."""
+
+    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        running, terms, first = arguments
+        kind = signature.args[1]
+        vector = context.make_array(kind)(context, builder, terms)
+        element = context.get_value_type(kind.dtype)
+        whole = ir.VectorType(element, PLACES)
+
+        def quarter(k: int) -> Any:
+            place = builder.add(first, ir.Constant(first.type, k * PLACES))
+            pointer = builder.bitcast(builder.gep(vector.data, [place]), whole.as_pointer())
+            loaded = builder.load(pointer, align=context.get_abi_sizeof(element))
+            return loaded if whole == SUMS else builder.fpext(loaded, SUMS)
+
+        a, b, c, d = (quarter(k) for k in range(4))
+        term = builder.fadd(builder.fadd(a, b), builder.fadd(c, d))
+        after, error = _two_sum(builder, builder.extract_value(running, 0), term)
+        errors = builder.fadd(builder.extract_value(running, 1), error)
+        return context.make_tuple(builder, PAIR, (after, errors))
+
+    return PAIR(PAIR, terms, types.intp), build
+
+
+@intrinsic
+def combine(typingctx, running):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Reduce running sums and their errors to one of each, by halves."""
+
+    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        sums, errors = (builder.extract_value(arguments[0], k) for k in range(2))
+        width = PLACES
+        while width > 1:
+            width //= 2
+            low, high = _halves(builder, sums, width)
+            sums, error = _two_sum(builder, low, high)
+            low, high = _halves(builder, errors, width)
+            errors = builder.fadd(low, builder.fadd(high, error))
+        zero = ir.Constant(ir.IntType(32), 0)
+        found = [builder.extract_element(lanes, zero) for lanes in (sums, errors)]
+        return context.make_tuple(builder, signature.return_type, found)
+
+    return types.UniTuple(types.float64, 2)(PAIR), build
+
+
+def _two_sum(builder: Any, before: Any, term: Any) -> tuple[Any, Any]:
+    """Add, and give the rounding error too, exactly (Knuth)."""
+    after = builder.fadd(before, term)
+    seen = builder.fsub(after, before)
+    lost = builder.fsub(before, builder.fsub(after, seen))
+    return after, builder.fadd(lost, builder.fsub(term, seen))
+
+
+def _halves(builder: Any, lanes: Any, width: int) -> tuple[Any, Any]:
+    low, high = (
+        builder.shuffle_vector(
+            lanes,
+            ir.Constant(lanes.type, ir.Undefined),
+            ir.Constant(ir.VectorType(ir.IntType(32), width), [first + k for k in range(width)]),
+        )
+        for first in (0, width)
+    )
+    return low, high
