@@ -240,8 +240,8 @@ def _compiled_elementwise(case: Case, formula, weight, target) -> tuple[str, Dem
     arguments = (bind(formula, dtype), np.ones(SIZE, dtype), target, weight, dtype.type(1))
     demand = Demand(case.dtype, len(names) + summed, summed)
     if case.kernel == "streamed":
-        block_sums = [np.empty(1) if summed else None for _ in range(2)]
-        kernel, rest = elementwise.serial, (*block_sums, True)
+        pairs = np.empty((1, 2)) if summed else None
+        kernel, rest = elementwise.serial, (pairs, None, True)
         demand = demand._replace(streamed=len(names))
     else:
         kernel = elementwise.single_summed if summed else elementwise.single_filled

@@ -2,8 +2,8 @@
 
 Three tables, each of calls that take turns in one process:
 
-- arrays far beyond the last cache, as a share of the machine's memory speed. Values and gradients
-  of a mean with weights read these twice, once for their sum, which is counted. The measure of
+- arrays far beyond the last cache, as a share of the machine's memory speed. Gradients of a mean
+  with weights read these twice, first for their sum, which is counted. The measure of
   what only reads is the kernel that reads two arrays, of the rest the one that writes a third;
 - arrays in the cache, on one thread and on all;
 - small arrays, by the public call, without rests between the calls of a sample.
@@ -43,7 +43,7 @@ def calls_of(x: Any, y: Any, w: Any) -> dict[str, tuple[Callable[[], Any], int]]
     # A mean's own divisor has to be known before its gradient.
     own, divisor = (0, 0) if w is None else (1, 1)
     return {
-        "mean": (lambda: mean(x, y, w), 2 + own + divisor),
+        "mean": (lambda: mean(x, y, w), 2 + own),
         "sum": (lambda: total(x, y, w), 2 + own),
         "none": (lambda: none(x, y, w, out=g), 3 + own),
         "grad": (lambda: mean.grad(x, y, w, out=g), 3 + own + divisor),

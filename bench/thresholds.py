@@ -23,7 +23,7 @@ ROUNDS = 200
 
 def call(kind, size, dtype, kernel):
     x, y, v, g, h = np.random.default_rng(0).standard_normal((5, size)).astype(dtype)
-    partials = (np.empty(size), np.empty(size)) if kind in ("total", "both") else (None, None)
+    pairs = np.empty((size, 2)) if kind in ("total", "both") else None
     outs = {
         "total": (None, None, None),
         "values": (v, None, None),
@@ -32,7 +32,7 @@ def call(kind, size, dtype, kernel):
         "curvature": (None, g, h),
     }[kind]
     formula, one = bind(SmoothL1(), np.dtype(dtype)), dtype(1)
-    return lambda: kernel(formula, x, y, None, one, *outs, *partials, None)
+    return lambda: kernel(formula, x, y, None, one, *outs, pairs, None, None)
 
 
 def best(calls):

@@ -27,13 +27,15 @@ def compilations(
         yield name, _compiler(single, *inputs, True if summed else None, None)
         if not large:
             continue
-        partials = (np.empty(1), np.empty(1)) if summed else (None, None)
+        pairs = np.empty((1, 2)) if summed else None
         several: Any = elementwise.parallel if numba.get_num_threads() > 1 else elementwise.serial
-        yield f"{name}, large", _compiler(several, *inputs, *partials, None)
+        yield f"{name}, large", _compiler(several, *inputs, pairs, None, None)
         if summed:
-            yield "sums of blocks", _compiler(sums.total, *partials)
+            yield "sums of blocks", _compiler(sums.total, pairs)
+        if kind == "total" and weight is not None:
+            yield "mean, weights, large", _compiler(several, *inputs, pairs, pairs, None)
         if any(written):
-            yield f"{name}, past the cache", _compiler(several, *inputs, *partials, True)
+            yield f"{name}, past the cache", _compiler(several, *inputs, pairs, None, True)
 
 
 def _compiler(kernel: Any, *arguments: Any) -> Callable[[], object]:

@@ -6,7 +6,7 @@ from math import nan
 import numpy as np
 
 from fastloss.arrays import Operands, caller_level, require_divisor
-from fastloss.cpu.evaluate import evaluate, output, total_of
+from fastloss.cpu.evaluate import evaluate, output, total_and_weights, total_of
 from fastloss.formulas import Formula
 from fastloss.typing import Array
 
@@ -38,17 +38,28 @@ def compute(
     slot : ndarray, optional
         Of shape ``()``, takes the total too.
     """
-    divisor = _divisor(arrays) if mean else 1.0
-    summed = evaluate(
-        formula,
-        *arrays.arrays,
-        arrays.compute,
-        scale=1.0 / divisor if divisor else nan,
-        value=value,
-        grad=None if grad is None else output(grad, arrays.shape),
-        hess=None if hess is None else output(hess, arrays.shape),
-        total=total,
-    )
+    x, y, weight = arrays.arrays
+    alone = total and value is None and grad is None and hess is None
+    both = None
+    if mean and alone and weight is not None:
+        both = total_and_weights(formula, x, y, weight, arrays.compute)
+    if both is not None:
+        summed, divisor = both
+        require_divisor(divisor, arrays.compute)
+    else:
+        divisor = _divisor(arrays) if mean else 1.0
+        summed = evaluate(
+            formula,
+            x,
+            y,
+            weight,
+            arrays.compute,
+            scale=1.0 / divisor if divisor else nan,
+            value=value,
+            grad=None if grad is None else output(grad, arrays.shape),
+            hess=None if hess is None else output(hess, arrays.shape),
+            total=total,
+        )
     if not total:
         return None
     result = _divide(summed, divisor, arrays)

@@ -5,12 +5,15 @@ compile time. ``_summed`` runs it over a fixed number of elements and sums them;
 parallel kernel are the same function over such blocks, compiled twice; ``single`` takes one alone.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import prange
+from numba.extending import overload
 
 from fastloss.cpu import sums
 from fastloss.cpu.formula import hess, scaled_grad, value
-from fastloss.cpu.jit import choose, kernel, parallel_kernel, short_kernel
+from fastloss.cpu.jit import INLINE, choose, kernel, parallel_kernel, short_kernel
 from fastloss.cpu.maybe import Maybe, in_order, is_none, keep, part, terms_for
 from fastloss.cpu.sizes import BLOCK
 from fastloss.cpu.streaming import STEP, buffers_for, fence, store, window
@@ -164,8 +167,9 @@ def _summed(
         running = sums.add(running, terms)
     if whole < size:
         rest = part(terms, 0, sums.places_for(size - whole))
-        for i in range(size - whole, rest.size):
-            rest[i] = 0.0
+        beyond = part(rest, size - whole, rest.size)
+        for i in range(beyond.size):
+            beyond[i] = 0.0
         fill(
             formula,
             part(input, whole, size),
@@ -204,6 +208,24 @@ def _filled(
 choose(block, lambda types: _filled if is_none(types["summed"]) else _summed)
 
 
+def weigh(pairs: Maybe, index: Any, weight: Vector) -> None:
+    """Write the sum of a block's weights, which lie in the cache, to what may be None."""
+    if pairs is not None:
+        keep(pairs, index, *sums.of(weight))
+
+
+@overload(weigh, jit_options=INLINE)
+def _weigh(pairs, index, weight):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    if is_none(pairs):
+        return lambda pairs, index, weight: None
+
+    def write(pairs, index, weight):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        total, error = sums.of(weight)
+        keep(pairs, index, total, error)
+
+    return write
+
+
 def _blocks(
     formula: Formula,
     input: Vector,
@@ -213,8 +235,8 @@ def _blocks(
     value_out: Maybe,
     grad_out: Maybe,
     hess_out: Maybe,
-    block_sums: Maybe,
-    block_errors: Maybe,
+    sums_out: Maybe,
+    weights_out: Maybe,
     streamed: Maybe,
 ) -> None:
     for index in prange((input.size + BLOCK - 1) // BLOCK):
@@ -233,11 +255,11 @@ def _blocks(
             v,
             g,
             h,
-            block_sums,
+            sums_out,
             buffers_for(v, g, h, streamed),
         )
-        keep(block_sums, number, found)
-        keep(block_errors, number, error)
+        keep(sums_out, number, found, error)
+        weigh(weights_out, number, part(weight, low, high))
         fence(streamed)
 
 

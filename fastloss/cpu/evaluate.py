@@ -15,10 +15,11 @@ from fastloss.cpu.memory import before_line
 from fastloss.cpu.sizes import ALWAYS_PARALLEL_FROM, BLOCK, parallel_from
 from fastloss.cpu.threads import several
 from fastloss.formulas import Formula
-from fastloss.typing import Array, Vector
+from fastloss.typing import Array
 
-# The sum of each block and the rounding error it leaves, where a total is asked for.
-Partials: TypeAlias = tuple[Vector | None, Vector | None]
+# The sum of each block of losses and the rounding error it leaves, where a total is asked for; and
+# those of its weights, where these are.
+Pairs: TypeAlias = tuple[Array | None, Array | None]
 
 INPUTS = 3
 # Elements that go through buffers at a time: the kernel for large arrays takes them on all threads.
@@ -76,6 +77,30 @@ def _finish(*outs: Array | Folded | None) -> None:
             out.finish()
 
 
+def total_and_weights(
+    formula: Formula, input: Array, target: Array, weight: Array, dtype: np.dtype[Any]
+) -> tuple[float, float] | None:
+    """Give the sums of the weighted losses and of the weights, which are read once for both.
+
+    None where :func:`evaluate` and :func:`total_of` have to do it: for a few elements, or arrays
+    that go through buffers. Both sums have the bits that these give.
+    """
+    arrays = [input, target, weight]
+    if in_fortran_order(arrays):
+        arrays = [a.T for a in arrays]
+    vectors = [flat(a, dtype) for a in arrays]
+    if input.size <= BLOCK or any(v is None for v in vectors):
+        return None
+    pairs = _pairs(-(-input.size // BLOCK), total=True, weights=True)
+    outs = (None, None, None)
+    try:
+        with several(input.size, parallel_from(outs, total=True)) as threads:
+            _run(threads, (*vectors, *outs), bind(formula, dtype), dtype.type(1), pairs, None)
+    except NumbaError as error:
+        raise uncompilable(formula, error) from error
+    return _add_up(pairs[0]), _add_up(pairs[1])
+
+
 def total_of(array: Array, dtype: np.dtype[Any]) -> float:
     """Sum an array as exactly as losses are summed."""
     return evaluate(Itself(), array, None, None, dtype, total=True)
@@ -115,15 +140,15 @@ def large(vectors: Sequence[Any], formula: Any, scale: Any, total: bool) -> floa
     streamed = None if head is None else True
     start = head or 0
     blocks = -(-(size - start) // BLOCK)
-    partials = _partials(blocks + (start > 0), total)
+    pairs = _pairs(blocks + (start > 0), total)
     with several(size, parallel_from(vectors[INPUTS:], total)) as threads:
         if start:
             # Fewer elements than a line, so the kernel for lines stores them one by one.
             first = [None if v is None else v[:start] for v in vectors]
-            _run(threads, first, formula, scale, _some(partials, blocks, 1), streamed)
+            _run(threads, first, formula, scale, _some(pairs, blocks, 1), streamed)
             vectors = [None if v is None else v[start:] for v in vectors]
-        _run(threads, vectors, formula, scale, _some(partials, 0, blocks), streamed)
-    return _add_up(partials)
+        _run(threads, vectors, formula, scale, _some(pairs, 0, blocks), streamed)
+    return _add_up(pairs[0])
 
 
 def _in_pieces(
@@ -141,7 +166,7 @@ def _in_pieces(
         np.empty(min(PIECE, size), dtype) if b else v
         for b, v in zip(buffered, vectors, strict=True)
     ]
-    partials = _partials(-(-size // BLOCK), total)
+    pairs = _pairs(-(-size // BLOCK), total)
     result = 0.0
     # The last piece, however small, goes the way of the others: another kernel is compiled anew.
     with several(size, parallel_from(arrays[INPUTS:], total)) as threads:
@@ -158,11 +183,11 @@ def _in_pieces(
                 result = _single(here, formula, scale, total)
             else:
                 blocks = low // BLOCK, -(-(high - low) // BLOCK)
-                _run(threads, here, formula, scale, _some(partials, *blocks), None)
+                _run(threads, here, formula, scale, _some(pairs, *blocks), None)
             for i in range(INPUTS, len(arrays)):
                 if buffered[i]:
                     write(arrays[i], low, high, here[i])
-    return result if size <= BLOCK else _add_up(partials)
+    return result if size <= BLOCK else _add_up(pairs[0])
 
 
 def _run(
@@ -170,25 +195,23 @@ def _run(
     vectors: Sequence[Any],
     formula: Any,
     scale: Any,
-    partials: Partials,
+    pairs: Pairs,
     streamed: bool | None,
 ) -> None:
     x, y, w, *outs = vectors
     kernel: Any = elementwise.parallel if threads else elementwise.serial
-    kernel(formula, x, y, w, scale, *outs, *partials, streamed)
+    kernel(formula, x, y, w, scale, *outs, *pairs, streamed)
 
 
-def _partials(blocks: int, total: bool) -> Partials:
-    return (np.empty(blocks), np.empty(blocks)) if total else (None, None)
+def _pairs(blocks: int, total: bool, weights: bool = False) -> Pairs:
+    losses, own = (np.empty((blocks, 2)) if wanted else None for wanted in (total, weights))
+    return losses, own
 
 
-def _some(partials: Partials, start: int, count: int) -> Partials:
-    sums, errors = (None if v is None else v[start : start + count] for v in partials)
-    return sums, errors
+def _some(pairs: Pairs, start: int, count: int) -> Pairs:
+    losses, own = (None if v is None else v[start : start + count] for v in pairs)
+    return losses, own
 
 
-def _add_up(partials: Partials) -> float:
-    block_sums, block_errors = partials
-    if block_sums is None or block_errors is None:
-        return 0.0
-    return sums.total(block_sums, block_errors)
+def _add_up(pairs: Array | None) -> float:
+    return 0.0 if pairs is None else sums.total(pairs)

@@ -275,14 +275,13 @@ def _blocks(
     rows: int,
     tile: int,
     partial: Array,
-    block_sums: Vector,
-    block_errors: Vector,
+    sums_out: Array,
 ) -> None:
     for index in prange(partial.shape[0]):
         block = np.int64(index)
         first = block * rows
         last = min(target.size, first + rows)
-        block_sums[block], block_errors[block] = _block(
+        sums_out[block, 0], sums_out[block, 1] = _block(
             formula,
             A,
             columns,
@@ -359,7 +358,7 @@ def evaluate(
     rows = -(-n // (most * tile)) * tile
     blocks = -(-n // rows)
     partial = np.zeros((blocks, p + 1))
-    block_sums, block_errors = np.empty(blocks), np.empty(blocks)
+    block_sums = np.empty((blocks, 2))
     with several(design.elements) as threads:
         try:
             (parallel if threads else serial)(
@@ -375,8 +374,7 @@ def evaluate(
                 tile,
                 partial,
                 block_sums,
-                block_errors,
             )
         except NumbaError as error:
             raise uncompilable(formula, error) from error
-    return sums.total(block_sums, block_errors), partial.sum(axis=0)
+    return sums.total(block_sums), partial.sum(axis=0)

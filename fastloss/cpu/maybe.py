@@ -63,19 +63,19 @@ def _slice(typingctx, array, low, high):  # type: ignore[no-untyped-def] # noqa:
     return array(array, types.intp, types.intp), build
 
 
-def keep(array: Maybe, index: Any, number: float) -> None:
-    """Write one number to what may be None."""
-    if array is not None:
-        array[index] = number
+def keep(pairs: Maybe, index: Any, total: float, error: float) -> None:
+    """Write a sum and its rounding error to what may be None."""
+    if pairs is not None:
+        pairs[index, 0], pairs[index, 1] = total, error
 
 
 @overload(keep, jit_options=INLINE)
-def _keep(array, index, number):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    if is_none(array):
-        return lambda array, index, number: None
+def _keep(pairs, index, total, error):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    if is_none(pairs):
+        return lambda pairs, index, total, error: None
 
-    def write(array, index, number):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-        array[index] = number
+    def write(pairs, index, total, error):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        pairs[index, 0], pairs[index, 1] = total, error
 
     return write
 

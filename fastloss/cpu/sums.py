@@ -14,14 +14,14 @@ import numpy as np
 from numba import config
 
 from fastloss.cpu.jit import inner, kernel
-from fastloss.typing import Vector
+from fastloss.typing import Array, Vector
 
 if config.DISABLE_JIT:
     from fastloss.cpu.plain_running import GROUP, add_group, combine, start
 else:
     from fastloss.cpu.running import GROUP, add_group, combine, start
 
-__all__ = ["TILE", "add", "combine", "places_for", "start", "total"]
+__all__ = ["TILE", "add", "combine", "of", "places_for", "start", "total"]
 
 # Elements whose terms are computed before they are added: below, loops are too short.
 TILE = 512
@@ -41,14 +41,29 @@ def add(running: Any, terms: Vector) -> Any:
     return running
 
 
+@inner
+def of(values: Vector) -> tuple[float, float]:
+    """Sum a block of values, to the bits that a sum of them as terms has."""
+    running = start()
+    whole = values.size // GROUP * GROUP
+    for first in range(0, whole, GROUP):
+        running = add_group(running, values, first)
+    if whole < values.size:
+        rest = np.zeros(GROUP)
+        rest[: values.size - whole] = values[whole:]
+        running = add_group(running, rest, 0)
+    return combine(running)
+
+
 @kernel
-def total(sums: Vector, errors: Vector) -> float:
-    """Give the sum of all blocks."""
+def total(pairs: Array) -> float:
+    """Give the sum of all blocks, each a sum and its rounding error."""
     found, error = 0.0, 0.0
-    for i in range(sums.size):
-        after = found + sums[i]
+    for i in range(pairs.shape[0]):
+        term = pairs[i, 0]
+        after = found + term
         seen = after - found
-        error += errors[i] + ((found - (after - seen)) + (sums[i] - seen))
+        error += pairs[i, 1] + ((found - (after - seen)) + (term - seen))
         found = after
     # Beyond float64's range the error is NaN (inf - inf), the sum itself is still right.
     return found + error if np.isfinite(found) else found

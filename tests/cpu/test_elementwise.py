@@ -152,10 +152,10 @@ def test_parallel_and_serial_kernels_give_the_same_bits(dtype):
     for kernel in (elementwise.serial, elementwise.parallel):
         grad = np.empty_like(x)
         blocks = -(-x.size // elementwise.BLOCK)
-        sums, errors = np.empty((2, blocks))
+        pairs = np.empty((blocks, 2))
         formula = fl.formulas.SmoothL1(dtype(0.7))
-        kernel(formula, x, y, None, dtype(0.1), None, grad, None, sums, errors, None)
-        results.append((grad, sums, errors))
+        kernel(formula, x, y, None, dtype(0.1), None, grad, None, pairs, None, None)
+        results.append((grad, pairs))
     for serial, parallel in zip(*results, strict=True):
         np.testing.assert_array_equal(serial, parallel)
 
@@ -169,6 +169,21 @@ def test_value_has_the_same_bits_alone_and_beside_the_gradient(formula, dtype, s
     strided_out = np.empty((size, 2), dtype)[:, 0]
     assert loss(x, y) == loss.value_and_grad(x, y)[0]
     assert loss(x, y) == loss.value_and_grad(x, y, out=strided_out)[0]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [100, elementwise.BLOCK, elementwise.BLOCK + 1, 200_001])
+def test_weighted_mean_has_the_same_bits_however_its_weights_are_summed(size, dtype, layout):
+    """Beyond a block, contiguous weights are summed as the losses are, others before them."""
+    loss = fl.SmoothL1Loss()
+    x, y = pair(size, dtype)
+    w = np.random.default_rng(2).random(size, dtype)
+    alone = loss(x, y, w)
+    assert loss(x, y, layout(w)) == alone
+    assert loss.value_and_grad(x, y, w)[0] == alone
+    r = np.abs(x.astype(np.float64) - y)
+    assert alone == pytest.approx(np.average(np.where(r < 1, r * r / 2, r - 0.5), weights=w))
 
 
 @pytest.mark.parametrize("size", [1000, 2 * elementwise.BLOCK + 1])
