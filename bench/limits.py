@@ -87,7 +87,7 @@ def large(dtype: str, rounds: int = ROUNDS) -> Iterator[Row]:
         }
 
 
-def cached(dtype: str, rounds: int = 5 * ROUNDS) -> Iterator[Row]:
+def cached(dtype: str, rounds: int = 2 * ROUNDS) -> Iterator[Row]:
     """Measure arrays in the cache, on one thread and on all."""
     x, y = elementwise_data(CACHED, np.dtype(dtype))
     every = numba.get_num_threads()
@@ -108,7 +108,8 @@ def cached(dtype: str, rounds: int = 5 * ROUNDS) -> Iterator[Row]:
     both = {(name, t): on(t, call) for name, call in kinds.items() for t in (1, every)}
     for call in both.values():
         call()
-    times = interleave(both, rounds, dict.fromkeys(both, 5))
+    # The first call with another number of threads than before waits for new ones.
+    times = interleave(both, rounds, dict.fromkeys(both, 25))
     numba.set_num_threads(every)
     for name in kinds:
         one, several = (statistics.median(times[name, t]) for t in (1, every))

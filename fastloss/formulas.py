@@ -85,8 +85,7 @@ class SmoothL1(NamedTuple):
         T = type(r)
         a = abs(r)
         inside = quotient(r, self.beta if a < self.beta else T(1))
-        sign = T(r > T(0)) - T(r < T(0))
-        outside = sign if r == r else r
+        outside = T(math.copysign(T(1), r)) if a > T(0) else r  # r is 0 or NaN
         return inside if a < self.beta else outside
 
     def hess(self, r: float) -> float:
@@ -159,8 +158,7 @@ class L1(NamedTuple):
     def grad(self, r: float) -> float:
         """rho'(r)."""
         T = type(r)
-        sign = T(r > T(0)) - T(r < T(0))
-        return sign if r == r else r
+        return T(math.copysign(T(1), r)) if abs(r) > T(0) else r  # r is 0 or NaN
 
     def hess(self, r: float) -> float:
         """rho''(r)."""
