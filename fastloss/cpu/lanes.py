@@ -45,17 +45,36 @@ def zeros(typingctx):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
 
 
 @intrinsic
-def load(typingctx, array, row, column):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-    """Load ``array[row, column : column + 8]`` of a C-ordered matrix, unchecked."""
+def load(typingctx, array, row, column, ahead):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Load ``array[row, column : column + 8]`` of a C-ordered matrix, unchecked.
+
+    What lies ``ahead`` elements further on, unless that is None, is brought to the second-level
+    cache meanwhile. It may lie beyond the array's end.
+    """
+    brings = not isinstance(ahead, types.NoneType)
 
     def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
         matrix_type = signature.args[0]
         matrix = context.make_array(matrix_type)(context, builder, arguments[0])
         columns = cgutils.unpack_tuple(builder, matrix.shape)[-1]
         start = builder.add(builder.mul(arguments[1], columns), arguments[2])
+        if brings:
+            number = ir.IntType(32)
+            byte = ir.IntType(8).as_pointer()
+            kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+            module = builder.module
+            prefetch = cgutils.get_or_insert_function(module, kind, "llvm.prefetch.p0i8")
+            place = builder.gep(matrix.data, [builder.add(start, arguments[3])])
+            read, second_level, data = (ir.Constant(number, n) for n in (0, 2, 1))
+            builder.call(prefetch, [builder.bitcast(place, byte), read, second_level, data])
         return _load(context, builder, matrix_type, matrix.data, start)
 
-    return LANES(array, types.intp, types.intp), build
+    return LANES(
+        array,
+        types.intp,
+        types.intp,
+        types.none if isinstance(ahead, types.NoneType) else types.intp,
+    ), build
 
 
 @intrinsic

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastloss.cpu import evaluate as elementwise
-from fastloss.cpu.linear import Design, evaluate
+from fastloss.cpu.design import Design
+from fastloss.cpu.linear import evaluate
 from fastloss.formulas import Formula
 from fastloss.loss import Loss
 from fastloss.model import Curvature, check_matrix, check_vector, check_weights

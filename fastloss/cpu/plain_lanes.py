@@ -10,7 +10,7 @@ def zeros() -> Vector:
     return np.zeros(8)
 
 
-def load(array: Array, row: int, column: int) -> Vector:
+def load(array: Array, row: int, column: int, ahead: int | None) -> Vector:
     """Load ``array[row, column : column + 8]``."""
     return array[row, column : column + 8].astype(np.float64)
 

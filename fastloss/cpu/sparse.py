@@ -59,20 +59,23 @@ def rows_of(X: Any) -> Rows:
 
 
 def predict(A: Any, columns: bool | None, low: int, high: int, w: Vector, out: Vector) -> None:
-    """Write ``X[low:high] @ w[:-1] + w[-1]``, by four sums that do not wait for each other."""
+    """Write ``X[low:high] @ w[:-1] + w[-1]``.
+
+    Indices have no sign: one with it would be tested for counting from the end. Two sums, as one
+    would wait for itself in long rows, and four for their end in short ones.
+    """
     data, places, starts = A
+    intercept = w[w.size - 1]
     for i in range(low, high):
-        first, last = np.int64(starts[i]), np.int64(starts[i + 1])
-        a = b = c = d = 0.0
-        fours = first + (last - first) // 4 * 4
-        for k in range(first, fours, 4):
-            a += data[k] * w[places[k]]
-            b += data[k + 1] * w[places[k + 1]]
-            c += data[k + 2] * w[places[k + 2]]
-            d += data[k + 3] * w[places[k + 3]]
-        for k in range(fours, last):
-            a += data[k] * w[places[k]]
-        out[i - low] = ((a + b) + (c + d)) + w[w.size - 1]
+        first, last = np.uint64(starts[i]), np.uint64(starts[i + 1])
+        pairs = first + (last - first) // np.uint64(2) * np.uint64(2)
+        a, b = 0.0, 0.0
+        for k in range(first, pairs, np.uint64(2)):
+            a += data[k] * w[np.uint64(places[k])]
+            b += data[k + np.uint64(1)] * w[np.uint64(places[k + np.uint64(1)])]
+        if pairs < last:
+            a += data[pairs] * w[np.uint64(places[pairs])]
+        out[i - low] = (a + b) + intercept
 
 
 def gather(A: Any, columns: bool | None, low: int, high: int, slopes: Vector, out: Vector) -> None:
@@ -82,8 +85,8 @@ def gather(A: Any, columns: bool | None, low: int, high: int, slopes: Vector, ou
     for i in range(low, high):
         slope = slopes[i - low]
         total += slope
-        for k in range(np.int64(starts[i]), np.int64(starts[i + 1])):
-            out[places[k]] += slope * data[k]
+        for k in range(np.uint64(starts[i]), np.uint64(starts[i + 1])):
+            out[np.uint64(places[k])] += slope * data[k]
     out[out.size - 1] += total
 
 

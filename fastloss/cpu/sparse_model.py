@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from fastloss.cpu.linear import Design
+from fastloss.cpu.design import Design
 from fastloss.cpu.model import HostModel
 from fastloss.cpu.sparse import centred, csr
 from fastloss.formulas import Formula
