@@ -5,12 +5,13 @@ from fastloss.functional import huber_loss, l1_loss, mse_loss, smooth_l1_loss
 from fastloss.loss import Loss
 from fastloss.losses import HuberLoss, L1Loss, MSELoss, SmoothL1Loss
 from fastloss.optimize import LinearObjective
-from fastloss.regression import fit
+from fastloss.regression import ConvergenceWarning, fit
 from fastloss.warming import warmup
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ConvergenceWarning",
     "HuberLoss",
     "L1Loss",
     "LinearObjective",

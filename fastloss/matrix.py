@@ -62,6 +62,19 @@ class ArrayModel:
         gradient = np.append(self._algebra.host(self._gather(slope)), float(slope.sum()))
         return float(value), scale * gradient
 
+    @property
+    def one_pass(self) -> bool:
+        """It is not."""
+        return False
+
+    def curved(
+        self, formula: Formula, w: Vector, scale: float, curvature: Curvature, means: Vector
+    ) -> None:
+        """Leave it to two passes."""
+
+    def sample(self, count: int) -> None:
+        """Leave X where it is."""
+
     def gram(
         self, formula: Formula, w: Vector, curvature: Curvature, means: Vector | None, size: int
     ) -> Array:

@@ -38,6 +38,24 @@ class Model(Protocol):
         With a direction, give the Hessian times it instead of the gradient.
         """
 
+    @property
+    def one_pass(self) -> bool:
+        """Whether :meth:`curved` gives something for the loss's own curvature."""
+
+    def curved(
+        self, formula: Formula, w: Vector, scale: float, curvature: Curvature, means: Vector
+    ) -> tuple[float, Vector, Array] | None:
+        """Give the sum of the losses, and ``scale`` times its gradient and ``X.T @ D @ X``.
+
+        In one pass over X, with a column of ones beside it; None where that is not to be had.
+        """
+
+    def sample(self, count: int) -> tuple[Array, Vector, Vector | None] | None:
+        """Give ``count`` rows of X in float64, of y and of the weights; None if not at hand.
+
+        All of them, if there are not so many.
+        """
+
     def gram(
         self, formula: Formula, w: Vector, curvature: Curvature, means: Vector | None, size: int
     ) -> Array:

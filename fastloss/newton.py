@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from fastloss.curvature import majorising, own
 from fastloss.optimize import LinearObjective
 from fastloss.typing import Array, Vector
 
@@ -26,8 +27,13 @@ UNSOLVED = 0.5
 # The slope of a column is known to about 1e-16 of its offset: one that varies by less than this
 # part of its offset is judged as if it varied by that much.
 OFFSET = 1e-6
+# Rows whose medians are near enough to the columns' means to be taken off before they are squared.
+SAMPLE = 1024
 # A column that varies by less than this part of its mean is constant.
 CONSTANT = 1e-12
+# A step that promises to gain less than this part of the value is likely to be the last one: its
+# end is looked at without the curvature.
+LAST = 1e-8
 # A promised gain below this part of the value is rounding.
 ROUNDING = 1e-15
 # A step that gains less than this part of the value, and does not even halve the gradient, has
@@ -70,19 +76,26 @@ class Frame(NamedTuple):
     units: Vector
 
     @classmethod
-    def of(cls, squares: LinearObjective) -> "Frame":
-        """Measure the columns of an objective of squared errors."""
-        means = np.zeros(squares.size)
-        p = squares.shape[1]
+    def of(cls, squares: LinearObjective) -> tuple["Frame", "Point"]:
+        """Measure the columns of an objective of squared errors; give it at 0 too.
+
+        In one pass over X where it gives curvature with the gradient: then some rows say what to
+        take off the columns first, and the rest of their means is taken off the products.
+        """
+        p, start = squares.shape[1], np.zeros(squares.size)
+        means, rest = np.zeros(squares.size), np.zeros(squares.size)
         if squares.fit_intercept:
-            # A Hessian's last column holds the columns' weighted sums: one pass, no copy of X.
-            last = np.zeros(squares.size)
-            last[p] = 1.0
-            sums = squares.hessp(np.zeros(squares.size), last)
-            means[:p] = sums[:p] / sums[p]
-        gram = squares.gram(np.zeros(squares.size), own, means[:p])
+            sample = squares.model.sample(SAMPLE) if squares.one_pass else None
+            means[:p] = _means(squares) if sample is None else np.median(sample[0], axis=0)
+        value, gradient, gram = squares.quadratic(start, own, means[:p])
+        if squares.fit_intercept:
+            rest[:p] = gram[:p, p] / gram[p, p]
+            gram -= gram[p, p] * np.outer(rest, rest)
+            gram[:p, p] = gram[p, :p] = 0.0
+            means += rest
         units = np.sqrt(np.maximum(np.diag(gram), np.finfo(float).tiny))
-        return cls(means, np.maximum(units, OFFSET * np.abs(means)))
+        frame = cls(means, np.maximum(units, OFFSET * np.abs(means)))
+        return frame, Point(start, value, gradient, gram)
 
     def slope(self, gradient: Vector) -> Vector:
         """Give the gradient with respect to these coordinates."""
@@ -131,81 +144,97 @@ def solve(matrix: Array, vector: Vector) -> Vector:
     return cast(Vector, lstsq(scaled, vector / size, cond=SINGULAR)[0] / size)
 
 
-def majorising(residual: Any, grad: Any, hess: Any, where: Any) -> Any:
-    """Take ``grad(r) / r``, and its limit at 0."""
-    zero = residual == 0
-    return where(zero, hess, grad / where(zero, 1.0, residual))
-
-
-def own(residual: Any, grad: Any, hess: Any, where: Any) -> Any:
-    """Take the loss's second derivative."""
-    return hess
-
-
 def minimise(
     objective: LinearObjective, w: Vector, frame: Frame, tolerance: float, steps: Steps
-) -> tuple[Vector, bool]:
+) -> tuple["Point", bool]:
     """Go downhill until no entry of the gradient, in the frame, exceeds the tolerance.
 
     Returns
     -------
-    w : ndarray
-        The last point.
+    point : Point
+        The last one.
     converged : bool
     """
-    value, gradient = objective(w)
+    here = _at(objective, w, frame)
     steps.nfev += 1
-    while not steps.over and frame.largest(gradient) > tolerance:
-        here = _Point(w, value, gradient)
+    while not steps.over and frame.largest(here.gradient) > tolerance:
         found = None
         step, left = _step(objective, here, frame, own)
         if left <= UNSOLVED:
-            found = _lower(objective, here, step, steps)
+            found = _lower(objective, here, frame, step, steps)
         if found is None or found.halvings:
             # The curvature has changed on the way: the other one may lead further.
             step, _ = _step(objective, here, frame, majorising)
-            other = _lower(objective, here, step, steps)
+            other = _lower(objective, here, frame, step, steps)
             if other is not None and (found is None or other.value < found.value):
                 found = other
         if found is None:  # nothing lower to be found: at rounding that is the minimum
-            return w, 0 <= -float(gradient @ step) <= ROUNDING * abs(value)
-        stuck = frame.largest(found.gradient) > frame.largest(gradient) / 2
-        if stuck and value - found.value <= STUCK * abs(value):
-            return found.w, True
-        w, value, gradient = found.w, found.value, found.gradient
-        steps.done(w, value)
-    return w, frame.largest(gradient) <= tolerance
+            promised = -float(here.gradient @ step)
+            return here, 0 <= promised <= ROUNDING * abs(here.value)
+        stuck = frame.largest(found.gradient) > frame.largest(here.gradient) / 2
+        if stuck and here.value - found.value <= STUCK * abs(here.value):
+            return found, True
+        here = found
+        steps.done(here.w, here.value)
+    return here, frame.largest(here.gradient) <= tolerance
 
 
-class _Point(NamedTuple):
+class Point(NamedTuple):
+    """An objective at some coefficients."""
+
     w: Vector
     value: float
     gradient: Vector
+    gram: Array | None = None
+    """With the loss's own curvature, in a frame; None where that takes another pass."""
     halvings: int = 0
 
 
-def _lower(objective: LinearObjective, here: _Point, step: Vector, steps: Steps) -> _Point | None:
+def _at(objective: LinearObjective, w: Vector, frame: Frame, halvings: int = 0) -> Point:
+    if not objective.one_pass:
+        return Point(w, *objective(w), None, halvings)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return Point(w, *objective.quadratic(w, own, frame.means), halvings)
+
+
+def _means(objective: LinearObjective) -> Vector:
+    """Give the columns' weighted means: a Hessian's last column has their sums."""
+    last = np.zeros(objective.size)
+    last[-1] = 1.0
+    sums = objective.hessp(np.zeros(objective.size), last)
+    means: Vector = sums[:-1] / sums[-1]
+    return means
+
+
+def _lower(
+    objective: LinearObjective, here: Point, frame: Frame, step: Vector, steps: Steps
+) -> Point | None:
     """Find a sufficiently lower point along a step, halving it as often as need be."""
     promised = -float(here.gradient @ step)
     if not promised > 0:
         return None
     for halvings in range(HALVINGS):
         w = here.w + step
-        value, gradient = objective(w)
+        if promised > LAST * abs(here.value):
+            there = _at(objective, w, frame, halvings)
+        else:
+            there = Point(w, *objective(w), None, halvings)
         steps.nfev += 1
-        if value <= here.value - SUFFICIENT * promised:
-            return _Point(w, value, gradient, halvings)
+        if there.value <= here.value - SUFFICIENT * promised:
+            return there
         step, promised = step / 2, promised / 2
     return None
 
 
 def _step(
-    objective: LinearObjective, here: _Point, frame: Frame, curvature: Any
+    objective: LinearObjective, here: Point, frame: Frame, curvature: Any
 ) -> tuple[Vector, float]:
     """Give a step, and the part of the gradient's largest entry that it leaves."""
     slope = frame.slope(here.gradient)
-    with np.errstate(over="ignore", invalid="ignore"):
-        gram = objective.gram(here.w, curvature, frame.means)
+    gram = here.gram if curvature is own else None
+    if gram is None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            gram = objective.gram(here.w, curvature, frame.means)
     if not np.isfinite(gram).all():
         raise ValueError(
             "X is too large for the loss: the curvature times the squares of its values overflows; "

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastloss import dispatch
+from fastloss.curvature import own
 from fastloss.least_squares import rho
 from fastloss.loss import Loss, check_reduced
 from fastloss.losses import SmoothL1Loss
@@ -123,6 +124,11 @@ class LinearObjective:
         return other
 
     @property
+    def l2_of_mean(self) -> float:
+        """The penalty's strength beside the mean of the losses, whatever the reduction."""
+        return self.l2 * self._divisor / self._count
+
+    @property
     def size(self) -> int:
         """The length of ``w``."""
         return self.shape[1] + self.fit_intercept
@@ -146,7 +152,9 @@ class LinearObjective:
             If ``w`` does not hold real numbers, or as many as there are coefficients.
         """
         w = self._coefficients("w", w)
-        total, gradient = self._evaluate(w)
+        return self._with_penalty(w, *self._evaluate(w))
+
+    def _with_penalty(self, w: Vector, total: float, gradient: Vector) -> tuple[float, Vector]:
         penalised = self._penalised(w)
         value = total / self._divisor
         if self.l2:  # 0 times the norm would be NaN where that overflows
@@ -199,7 +207,49 @@ class LinearObjective:
         TypeError, ValueError
             As calling the objective.
         """
-        return self.gram(w, lambda residual, grad, hess, where: hess)
+        return self.gram(w, own)
+
+    def value_grad_hess(self, w: ArrayLike) -> tuple[float, Vector, Array]:
+        """Give value, gradient and Hessian at ``w``: in one pass over a dense X of few columns.
+
+        Parameters
+        ----------
+        w : array_like of real numbers, shape (p,) or (p + 1,)
+
+        Returns
+        -------
+        value : float
+        gradient : ndarray of float64, of the shape of ``w``
+        hessian : ndarray of float64, shape (p, p) or (p + 1, p + 1)
+
+        Raises
+        ------
+        TypeError, ValueError
+            As calling the objective.
+
+        Notes
+        -----
+        One pass where X lies in the host's memory and has at most 256 columns, two otherwise. The
+        gradient may differ from that of other methods in its last bits.
+        """
+        return self.quadratic(w, own)
+
+    def quadratic(
+        self, w: ArrayLike, curvature: Curvature, means: Vector | None = None
+    ) -> tuple[float, Vector, Array]:
+        """Give value, gradient and what :meth:`gram` gives, in one pass where that is to be had."""
+        w = self._coefficients("w", w)
+        found = self._curved(w, curvature, means)
+        if found is None:
+            return *self(w), self.gram(w, curvature, means)
+        total, gradient, gram = found
+        value, gradient = self._with_penalty(w, total, gradient[: self.size])
+        return value, gradient, self._with_ridge(gram[: self.size, : self.size])
+
+    @property
+    def one_pass(self) -> bool:
+        """Whether curvature comes with the gradient, in one pass over X."""
+        return self.model.one_pass
 
     def gram(self, w: ArrayLike, curvature: Curvature, means: Vector | None = None) -> Array:
         """Give ``X.T @ D @ X`` plus the penalty, for another curvature than the loss's own.
@@ -218,11 +268,24 @@ class LinearObjective:
         -------
         ndarray of float64, shape (p, p) or (p + 1, p + 1)
         """
-        w = self._with_intercept(self._coefficients("w", w))
+        w = self._coefficients("w", w)
+        found = self._curved(w, curvature, means)
+        if found is not None:
+            return self._with_ridge(found[2][: self.size, : self.size])
+        w = self._with_intercept(w)
         total = self.model.gram(self.loss.formula, w, curvature, means, self.size)
-        total /= self._divisor
-        total[np.diag_indices(self.shape[1])] += self.l2
-        return total
+        return self._with_ridge(total / self._divisor)
+
+    def _curved(
+        self, w: Vector, curvature: Curvature, means: Vector | None
+    ) -> tuple[float, Vector, Array] | None:
+        means = np.zeros(self.shape[1]) if means is None else means
+        w = self._with_intercept(w)
+        return self.model.curved(self.loss.formula, w, 1.0 / self._divisor, curvature, means)
+
+    def _with_ridge(self, gram: Array) -> Array:
+        gram[np.diag_indices(self.shape[1])] += self.l2
+        return gram
 
     def residuals(self, w: ArrayLike) -> Any:
         """Give ``X @ w - y``, with the intercept if there is one.

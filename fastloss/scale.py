@@ -8,13 +8,15 @@ import numpy as np
 NORMAL_MEDIAN = 0.6744897501960817
 
 
-def mad(residuals: Any, weight: Any = None) -> float:
+def mad(residuals: Any, weight: Any = None, *, overwrite: bool = False) -> float:
     """Give the median absolute residual over 0.6745, as ``mad(r, center=0)`` in R.
 
     Parameters
     ----------
     residuals : array of float64, shape (n,)
         Of NumPy, CuPy or PyTorch; it is sorted where it lies.
+    overwrite : bool
+        Whether the residuals are not needed any more: they may be the memory that is sorted.
     weight : array of the same library, shape (n,), optional
         In float64 where it is not NumPy's. Counts a residual as so many.
 
@@ -29,9 +31,12 @@ def mad(residuals: Any, weight: Any = None) -> float:
     >>> round(mad(np.array([-1.0, 0.5, 2.0, 100.0])), 4)
     2.2239
     """
-    sizes = abs(residuals)
+    if overwrite and isinstance(residuals, np.ndarray):
+        sizes = np.abs(residuals, out=residuals)
+    else:
+        sizes = abs(residuals)
     if weight is None and isinstance(sizes, np.ndarray):  # without sorting all of them
-        return float(np.median(sizes)) / NORMAL_MEDIAN
+        return float(np.median(sizes, overwrite_input=True)) / NORMAL_MEDIAN
     order = sizes.argsort()
     if weight is not None:
         order = order[weight[order] > 0]

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastloss import absolute, newton
+from fastloss.curvature import majorising
 from fastloss.formulas import L1, Huber, SmoothL1
 from fastloss.loss import Loss, at_scale, is_auto
-from fastloss.newton import Frame, Steps
+from fastloss.newton import Frame, Point, Steps
 from fastloss.optimize import LinearObjective
 from fastloss.scale import mad
 from fastloss.typing import Vector
@@ -22,6 +23,11 @@ NEWTON_COEFFICIENTS = 1000
 # by this factor, each of which may take so many steps.
 SHRINKING = 0.1
 STEPS_A_THRESHOLD = 30
+# A fit of more than so many times that many rows for each column starts from these rows' minimum,
+# where the gradient is so small a part of that at 0.
+ROWS_OF_START = 64
+LARGE = 8
+START = 1e-4
 # Absolute error, whose threshold is 0, is approached as long as this many rows lie within the
 # threshold for each coefficient: with fewer the curvature becomes singular.
 ROWS_WITHIN = 4
@@ -58,10 +64,20 @@ class Search:
         self.converged = False
         self.message = ""
         self.w = np.zeros(squares.size)
+        self.known: tuple[Loss, Point] | None = None
         if self.newton:
-            self.frame = Frame.of(squares)
+            with np.errstate(over="ignore", invalid="ignore"):
+                self.frame, point = Frame.of(squares)
+                squared = self.frame.means**2  # these stay where only their difference counts
+            check_finite(squares, point.value, point.gradient, point.gram, squared)
             # Least squares: where R's rlm starts, and within reach of any other minimum.
-            self._step(squares, newton.own)
+            self.w = self._stepped(point)
+            steps.nfev += 1
+        else:
+            with np.errstate(over="ignore", invalid="ignore"):
+                value, gradient = squares(self.w)
+                curvature = squares.hessp(self.w, np.ones(squares.size))
+            check_finite(squares, value, gradient, curvature)
 
     def run(self, loss: Loss) -> "OptimizeResult":
         """Minimise the loss, in the way that suits it."""
@@ -91,9 +107,10 @@ class Search:
         """Go on by Newton's method."""
         objective = self.squares.with_loss(loss)
         start = self.frame.largest(objective(np.zeros_like(self.w))[1])
-        self.w, self.converged = newton.minimise(
+        point, self.converged = newton.minimise(
             objective, self.w, self.frame, self.tol * start, self.steps
         )
+        self.w, self.known = point.w, (loss, point)
         if not self.converged and not self.steps.over and not self.squares.l2:
             # Where every row is met, what is left of the gradient is rounding over the threshold.
             largest = float(abs(self.squares.residuals(self.w)).max())
@@ -103,13 +120,11 @@ class Search:
         """Give the residual below which all is rounding."""
         return float(np.finfo(float).eps) * float(abs(self.squares.y).max())
 
-    def _step(self, objective: LinearObjective, curvature: Any) -> float:
-        """Take one whole step; give the value before it."""
-        value, gradient = objective(self.w)
-        self.steps.nfev += 1
-        gram = objective.gram(self.w, curvature, self.frame.means)
-        self.w = self.w - self.frame.step(self.frame.solve(gram, self.frame.slope(gradient)))
-        return value
+    def _stepped(self, point: Point) -> Vector:
+        """Take one whole step."""
+        assert point.gram is not None
+        step = self.frame.solve(point.gram, self.frame.slope(point.gradient))
+        return point.w - self.frame.step(step)
 
     def _approach(self, loss: Loss, threshold: float) -> None:
         """Minimise smooth L1 or Huber, from large thresholds, whose minimum is easy to find.
@@ -117,7 +132,7 @@ class Search:
         Far below the residuals' scale the minimum is next to that of absolute error.
         """
         limit = self.steps.limit
-        larger = SHRINKING * self._scale()
+        larger = SHRINKING * self._rough_scale()
         while larger > threshold and not self.steps.over:
             self.steps.limit = min(limit, self.steps.nit + STEPS_A_THRESHOLD)
             self._descend(Loss(SmoothL1(larger), loss.reduction))
@@ -128,7 +143,35 @@ class Search:
         if larger > threshold and not self.steps.over:
             vertex = absolute.minimum(self.squares, self.w, self.frame)
             self.w = self.w if vertex is None else vertex
+        elif self.converged is False:
+            self._start_from_rows(loss)
         self._descend(loss)
+
+    def _start_from_rows(self, loss: Loss) -> None:
+        """Start at the minimum over some rows, where least squares would be far from that of all.
+
+        With a tenth of outliers, all on one side, that saves three passes over X of ten.
+        """
+        squares, p = self.squares, self.squares.shape[1]
+        count = max(newton.SAMPLE, ROWS_OF_START * p)
+        if squares.shape[0] < LARGE * count:
+            return
+        sample = squares.model.sample(count)
+        if sample is None or (sample[2] is not None and not sample[2].any()):
+            return
+        X, y, weight = sample
+        objective = LinearObjective(
+            X,
+            y,
+            Loss(loss.formula),
+            weight=weight,
+            l2=squares.l2_of_mean,
+            fit_intercept=squares.fit_intercept,
+        )
+        start = self.frame.largest(objective(np.zeros_like(self.w))[1])
+        steps = Steps(STEPS_A_THRESHOLD, lambda w, value: None)
+        point, found = newton.minimise(objective, self.w, self.frame, START * start, steps)
+        self.w = point.w if found else self.w
 
     def _minimise_absolute(self, loss: Loss) -> None:
         """Minimise absolute error exactly, or within half a small threshold if X is large."""
@@ -208,8 +251,10 @@ class Search:
                 return found
             objective = self.squares.with_loss(found)
             if self.newton:
-                value = self._step(objective, newton.majorising)
-                self.steps.done(self.w, value)
+                quadratic = objective.quadratic(self.w, majorising, self.frame.means)
+                self.steps.nfev += 1
+                self.w = self._stepped(Point(self.w, *quadratic))
+                self.steps.done(self.w, quadratic[0])
             else:
                 self._minimise_by_scipy(objective)
             before, residuals = residuals, self.squares.residuals(self.w)
@@ -220,12 +265,27 @@ class Search:
                 return found
 
     def _scale(self) -> float:
-        return mad(self.squares.residuals(self.w), self.squares.weight)
+        return mad(self.squares.residuals(self.w), self.squares.weight, overwrite=True)
+
+    def _rough_scale(self) -> float:
+        """Give the scale of the residuals of some rows, where these are at hand."""
+        sample = self.squares.model.sample(newton.SAMPLE)
+        if sample is None:
+            return self._scale()
+        X, y, weight = sample
+        if weight is not None and not weight.any():
+            return self._scale()
+        p = X.shape[1]
+        intercept = self.w[p] if self.squares.fit_intercept else 0.0
+        return mad(X @ self.w[:p] + intercept - y, weight, overwrite=True)
 
     def _result(self, loss: Loss) -> "OptimizeResult":
         from scipy.optimize import OptimizeResult
 
-        value, gradient = self.squares.with_loss(loss)(self.w)
+        if self.known is not None and self.known[0] is loss and self.known[1].w is self.w:
+            value, gradient = self.known[1].value, self.known[1].gradient
+        else:
+            value, gradient = self.squares.with_loss(loss)(self.w)
         p = self.squares.shape[1]
         success = bool(self.converged) and not self.steps.stopped
         if self.steps.stopped or not self.message:
@@ -242,6 +302,7 @@ class Search:
             jac=gradient,
             success=success,
             message=self.message,
+            stopped=self.steps.stopped,
             nit=self.steps.nit,
             nfev=self.steps.nfev,
             coef=self.w[:p],
@@ -249,6 +310,17 @@ class Search:
             scale=self._scale(),
             loss=loss,
         )
+
+
+def check_finite(objective: LinearObjective, *found: Any) -> None:
+    """Raise ValueError unless what was found at 0 is finite, naming the first bad row."""
+    if all(np.isfinite(part).all() for part in found):
+        return
+    bad = objective.model.first_bad_rows()
+    if not bad:
+        raise ValueError("X or y is too large: the squares of its values overflow; rescale it")
+    name = min(bad, key=lambda k: bad[k])
+    raise ValueError(f"{name} must be finite, but its row {bad[name]} is not")
 
 
 def _threshold(loss: Loss) -> float | None:

@@ -15,7 +15,7 @@ except ImportError as error:
     ) from error
 
 from fastloss.losses import SmoothL1Loss
-from fastloss.regression import fit
+from fastloss.regression import fitted
 from fastloss.typing import Array, Vector
 
 
@@ -130,15 +130,18 @@ class SmoothL1Regressor(RegressorMixin, BaseEstimator):
         )
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, dtype=X.dtype)
-        result = fit(
+        result = fitted(
             X,
             y,
             SmoothL1Loss(beta=self.beta),
             weight=sample_weight,
             l2=self.alpha,
             fit_intercept=self.fit_intercept,
+            method="auto",
             max_iter=self.max_iter,
             tol=self.tol,
+            callback=None,
+            device=None,
         )
         if not result.success:
             warnings.warn(

@@ -1,6 +1,7 @@
 import copy
 import pickle
 
+import numba
 import numpy as np
 import pytest
 from scipy.optimize import minimize
@@ -144,3 +145,47 @@ def test_another_loss_on_the_same_data_is_checked_too(data):
 def test_no_penalty_on_coefficients_whose_norm_overflows():
     objective = fl.LinearObjective(np.full((3, 1), 1e-160), np.zeros(3), fl.L1Loss())
     assert objective([1e160])[0] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("p", [0, 1, 7, 8, 40])
+@pytest.mark.parametrize("order", "CF")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_value_grad_hess_is_what_the_methods_give(p, order, dtype, fit_intercept, weighted):
+    rng = np.random.default_rng(0)
+    X = np.asarray(rng.standard_normal((300, p)).astype(dtype), order=order)
+    y, weight = rng.standard_normal(300), rng.random(300) if weighted else None
+    objective = fl.LinearObjective(
+        X, y, fl.HuberLoss(), weight=weight, l2=0.3, fit_intercept=fit_intercept
+    )
+    w = rng.standard_normal(objective.size)
+    value, gradient, hessian = objective.value_grad_hess(w)
+    assert value == pytest.approx(objective(w)[0], rel=1e-15)
+    np.testing.assert_allclose(gradient, objective(w)[1], rtol=1e-12, atol=1e-14)
+    columns = [objective.hessp(w, e) for e in np.eye(objective.size)]
+    np.testing.assert_allclose(hessian, np.reshape(columns, hessian.shape), rtol=1e-12, atol=1e-14)
+    np.testing.assert_array_equal(hessian, objective.hess(w))
+
+
+def test_value_grad_hess_takes_two_passes_over_many_columns():
+    rng = np.random.default_rng(0)
+    objective = fl.LinearObjective(rng.standard_normal((300, 300)), rng.standard_normal(300))
+    w = rng.standard_normal(300)
+    value, gradient, hessian = objective.value_grad_hess(w)
+    assert (value, *gradient) == (objective(w)[0], *objective(w)[1])
+    np.testing.assert_array_equal(hessian, objective.hess(w))
+
+
+def test_value_grad_hess_has_the_same_bits_for_any_number_of_threads():
+    rng = np.random.default_rng(0)
+    objective = fl.LinearObjective(rng.standard_normal((20_000, 9)), rng.standard_normal(20_000))
+    w = rng.standard_normal(9)
+    several = objective.value_grad_hess(w)
+    numba.set_num_threads(1)
+    try:
+        alone = objective.value_grad_hess(w)
+    finally:
+        numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    for a, b in zip(several, alone, strict=True):
+        np.testing.assert_array_equal(a, b)

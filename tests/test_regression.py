@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 from pathlib import Path
 from typing import NamedTuple
 
@@ -7,6 +8,7 @@ import pytest
 from scipy.optimize import linprog
 
 import fastloss as fl
+from fastloss.cpu.model import HostModel
 from fastloss.scale import mad
 
 STACKLOSS = Path(__file__).parents[1] / "docs" / "data" / "stackloss.csv"
@@ -188,7 +190,8 @@ def test_a_class_derived_from_l1_is_not_taken_for_it():
     rng = np.random.default_rng(0)
     X = rng.random((400, 1))
     y = X[:, 0] + rng.standard_normal(400)
-    result = fl.fit(X, y, fl.Loss(Pinball()))
+    with pytest.warns(fl.ConvergenceWarning):  # it has no curvature
+        result = fl.fit(X, y, fl.Loss(Pinball()))
     assert result.fun == pytest.approx(0.1683, abs=2e-3)
 
 
@@ -310,7 +313,9 @@ def test_callback_sees_each_step_and_may_stop(outliers, method):
 def test_too_few_steps_are_told(outliers):
     X, y, _ = outliers
     for loss in (fl.SmoothL1Loss(beta=0.01), fl.SmoothL1Loss(beta="auto")):
-        result = fl.fit(X, y, loss, max_iter=1)
+        with pytest.warns(fl.ConvergenceWarning, match="not converged after 1 steps") as caught:
+            result = fl.fit(X, y, loss, max_iter=1)
+        assert caught[0].filename == __file__
         assert not result.success
         assert "not converged" in result.message
         assert result.nit == 1
@@ -384,4 +389,40 @@ def test_a_curvature_that_overflows_is_refused_in_our_words():
     X = rng.standard_normal((200, 3))
     y = X @ [1.0, 2.0, 3.0] + rng.standard_normal(200)
     with pytest.raises(ValueError, match="X is too large for the loss"):
-        fl.fit(X * 1e150, y, fl.SmoothL1Loss(beta=1e-8))
+        fl.fit(X * 1e150, y, fl.SmoothL1Loss(beta=1e-12))
+
+
+def test_a_fit_reads_the_matrix_eight_times_at_most(monkeypatch):
+    """Half a million rows of 40 columns, a tenth of them outliers, in a small copy."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40_000, 40))
+    y = X @ rng.standard_normal(40) + 1 + rng.standard_normal(40_000)
+    y[::10] += rng.uniform(20, 100, 4_000)
+    passes = []
+    for name in ("evaluate", "curved", "gram", "residuals"):
+        original = getattr(HostModel, name)
+
+        def counted(self, *arguments, original=original, name=name):
+            found = original(self, *arguments)
+            if found is not None and self.shape == X.shape:  # not some of its rows
+                passes.append(name)
+            return found
+
+        monkeypatch.setattr(HostModel, name, counted)
+    result = fl.fit(X, y, fl.HuberLoss(delta=1.345))
+    assert result.success
+    assert len(passes) <= 8, passes
+
+
+def test_a_fit_takes_little_memory_beside_the_matrix():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200_000, 40))
+    y = X @ rng.standard_normal(40) + rng.standard_normal(200_000)
+    fl.fit(X, y, fl.HuberLoss())
+    tracemalloc.start()
+    try:
+        fl.fit(X, y, fl.HuberLoss())
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 0.05 * X.nbytes

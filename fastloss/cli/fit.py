@@ -6,6 +6,7 @@ import io
 import json
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
@@ -188,7 +189,8 @@ def _fit(
     )
     try:
         # Where numbers overflow, the fit or _json says so; NumPy's warnings would come on top.
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", fastloss.ConvergenceWarning)
             show("compiling")
             fit(max_iter=1)  # else the first fit of a new installation would seem to take 10 s
             show(f"fitting {len(data.y):,} rows")

@@ -34,7 +34,7 @@ BLOCKS = 128
 PARTIAL_BYTES = 1 << 25
 
 
-def _predict(A: Any, columns: bool | None, low: int, high: int, w: Vector, out: Vector) -> None:
+def predict(A: Any, columns: bool | None, low: int, high: int, w: Vector, out: Vector) -> None:
     """Write ``X[low:high] @ w[:-1] + w[-1]``."""
     rows = sparse.predict if isinstance(A, tuple) else _predict_dense
     rows(A, columns, low, high, w, out)
@@ -51,7 +51,7 @@ def _predict_dense(
         dots(A, low, high, 0, p, w[:p], out)
 
 
-def _gather(A: Any, columns: bool | None, low: int, high: int, slopes: Vector, out: Vector) -> None:
+def gather(A: Any, columns: bool | None, low: int, high: int, slopes: Vector, out: Vector) -> None:
     """Add ``X[low:high].T @ slopes`` to ``out[:-1]`` and their sum to ``out[-1]``."""
     rows = sparse.gather if isinstance(A, tuple) else _gather_dense
     rows(A, columns, low, high, slopes, out)
@@ -75,8 +75,8 @@ def _is_sparse(kinds: dict[str, Any]) -> bool:
     return isinstance(kinds["A"], types.BaseTuple)
 
 
-choose(_predict, lambda kinds: sparse.predict if _is_sparse(kinds) else _predict_dense)
-choose(_gather, lambda kinds: sparse.gather if _is_sparse(kinds) else _gather_dense)
+choose(predict, lambda kinds: sparse.predict if _is_sparse(kinds) else _predict_dense)
+choose(gather, lambda kinds: sparse.gather if _is_sparse(kinds) else _gather_dense)
 
 
 @inner
@@ -102,17 +102,17 @@ def _block(
         size = high - low
         x, s = predictions[:size], slopes[:size]
         y, v = target[low:high], part(weight, low, high)
-        _predict(A, columns, low, high, w, x)
+        predict(A, columns, low, high, w, x)
         if direction is None:
             terms[size:] = 0.0
             fill(formula, x, y, v, scale, None, s, None, terms)
             running = sums.add(running, terms)
         else:
             fill(formula, x, y, v, scale, None, None, s, None)
-            _predict(A, columns, low, high, direction, x)
+            predict(A, columns, low, high, direction, x)
             for i in range(size):
                 s[i] *= x[i]
-        _gather(A, columns, low, high, s, out)
+        gather(A, columns, low, high, s, out)
     return sums.combine(running)
 
 
@@ -152,6 +152,31 @@ def _blocks(
 
 serial = kernel(_blocks)
 parallel = parallel_kernel(_blocks)
+
+
+def _residuals(
+    A: Array, columns: bool | None, target: Vector, w: Vector, rows: int, out: Vector
+) -> None:
+    for index in prange((target.size + rows - 1) // rows):
+        low: Any = np.int64(index) * rows
+        high: Any = min(target.size, low + rows)
+        here = part(out, low, high)
+        predict(A, columns, low, high, w, here)
+        for i in range(here.size):
+            here[i] -= target[low + i]
+
+
+serial_residuals = kernel(_residuals)
+parallel_residuals = parallel_kernel(_residuals)
+
+
+def residuals(design: Design, target: Vector, w: Vector) -> Vector:
+    """Give ``X @ w - y``."""
+    out = np.empty(target.size)
+    with several(design.elements) as threads:
+        run: Any = parallel_residuals if threads else serial_residuals
+        run(design.matrix, design.columns or None, target, w, design.tile, out)
+    return out
 
 
 def evaluate(

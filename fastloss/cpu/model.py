@@ -6,8 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastloss.cpu import evaluate as elementwise
+from fastloss.cpu import gram
 from fastloss.cpu.design import Design
-from fastloss.cpu.linear import evaluate
+from fastloss.cpu.linear import evaluate, residuals
+from fastloss.curvature import majorising, own
 from fastloss.formulas import Formula
 from fastloss.loss import Loss
 from fastloss.model import Curvature, check_matrix, check_vector, check_weights
@@ -16,6 +18,7 @@ from fastloss.typing import Array, Vector
 
 # Bytes of rows that are multiplied out at once, so that no copy of X is made.
 BLOCK_BYTES = 1 << 23
+GOLDEN = (5**0.5 - 1) / 2
 
 
 class HostModel:
@@ -68,6 +71,29 @@ class HostModel:
         """Give the sum of the losses and its gradient, or the Hessian times a direction."""
         return evaluate(formula, self._design, self.y, self.weight, w, scale, direction)
 
+    @property
+    def one_pass(self) -> bool:
+        """Whether X has few columns."""
+        return self.shape[1] <= gram.MOST
+
+    def curved(
+        self, formula: Formula, w: Vector, scale: float, curvature: Curvature, means: Vector
+    ) -> tuple[float, Vector, Array] | None:
+        """Do so for few columns, and the curvatures that are known to kernels."""
+        p = self.shape[1]
+        if p > gram.MOST or curvature not in (own, majorising):
+            return None
+        rows = self._design, self.y, self.weight
+        return gram.evaluate(formula, *rows, w, scale, means[:p], curvature is majorising)
+
+    def sample(self, count: int) -> tuple[Array, Vector, Vector | None] | None:
+        """Give rows at the multiples of the golden ratio, which meet no period of the data."""
+        n = self.shape[0]
+        places = np.arange(n if n <= count else count)
+        rows = places if n <= count else (places * GOLDEN % 1.0 * n).astype(np.intp)
+        weight = None if self.weight is None else self.weight[rows]
+        return np.asarray(self.X[rows], np.float64), np.asarray(self.y[rows], np.float64), weight
+
     def gram(
         self, formula: Formula, w: Vector, curvature: Curvature, means: Vector | None, size: int
     ) -> Array:
@@ -103,15 +129,7 @@ class HostModel:
 
     def residuals(self, w: Vector) -> Vector:
         """Give ``X @ w - y``."""
-        n, p = self.shape
-        residuals = np.empty(n)
-        rows = max(1, BLOCK_BYTES // (8 * max(p, 1)))
-        for low in range(0, n, rows):
-            high = low + rows
-            np.matmul(self.X[low:high], w[:p], out=residuals[low:high])
-        residuals -= self.y
-        residuals += w[p]
-        return residuals
+        return residuals(self._design, self.y, w)
 
     def first_bad_rows(self) -> dict[str, int]:
         """Name what is not finite with its first such row."""

@@ -8,35 +8,20 @@ needed next, where a tile is read for the second time: memory works meanwhile.
 
 from typing import Any
 
-from numba import config
-
 from fastloss.cpu.jit import inner
+from fastloss.cpu.vectors import (
+    WIDTH,
+    add,
+    add_to,
+    drop,
+    load,
+    load_vector,
+    multiply_add,
+    total,
+    zeros,
+)
 from fastloss.typing import Array, Vector
 
-if config.DISABLE_JIT:
-    from fastloss.cpu.plain_lanes import (
-        add,
-        add_to,
-        drop,
-        load,
-        load_vector,
-        multiply_add,
-        total,
-        zeros,
-    )
-else:
-    from fastloss.cpu.lanes import (
-        add,
-        add_to,
-        drop,
-        load,
-        load_vector,
-        multiply_add,
-        total,
-        zeros,
-    )
-
-WIDTH = 8  # of a vector of lanes
 # Outputs up to this length stay in registers over the rows of a tile; longer ones are swept. So are
 # those of many rows, which are columns of X: of each a run of memory is read at once.
 NARROW = 128

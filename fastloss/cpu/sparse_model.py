@@ -25,6 +25,19 @@ class SparseModel(HostModel):
     def _describe(self) -> Design:
         return Design.of_sparse(self.X)
 
+    @property
+    def one_pass(self) -> bool:
+        """It is not."""
+        return False
+
+    def curved(
+        self, formula: Formula, w: Vector, scale: float, curvature: Curvature, means: Vector
+    ) -> None:
+        """Leave it to two passes: SciPy's product of sparse matrices makes few zeros."""
+
+    def sample(self, count: int) -> None:
+        """Leave it: most entries are zero."""
+
     def gram(
         self, formula: Formula, w: Vector, curvature: Curvature, means: Vector | None, size: int
     ) -> Array:
@@ -40,12 +53,6 @@ class SparseModel(HostModel):
             gram = (block.T @ scaled).toarray()
             total += centred(gram, block.T @ diagonal, diagonal.sum(), means, size)
         return total
-
-    def residuals(self, w: Vector) -> Vector:
-        """Give ``X @ w - y``."""
-        p = self.shape[1]
-        residuals: Vector = self.X @ w[:p] - self.y + w[p]
-        return residuals
 
     def first_bad_rows(self) -> dict[str, int]:
         """Name what is not finite with its first such row."""
