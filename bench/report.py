@@ -1,10 +1,11 @@
 """Every peer beside fastloss and the machine's memory, and the page that says so.
 
 ``run`` measures all of them in one process, each once a round, in turn, then fastloss by itself at
-its limits (``limits.py``) and at its start (``startup.py``), and writes a JSON file; ``write``
-makes docs/benchmarks.md and its figure from such a file. Nobody edits figures by hand.
+its limits (``limits.py``) and at its start (``startup.py``), then linear models (``linear.py``),
+and writes a JSON file; ``write`` makes docs/benchmarks.md and its figure from such a file. Nobody
+edits figures by hand.
 
-    python bench/report.py run figures.json      eight minutes
+    python bench/report.py run figures.json      twelve minutes
     python bench/report.py write figures.json
 """
 
@@ -12,10 +13,13 @@ import argparse
 import datetime as dt
 import json
 import statistics
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import limits
+import linear
 import numpy as np
 import startup
 from compare import machine
@@ -73,6 +77,15 @@ def _rows(kind, dtype, n, seconds):
         }
 
 
+def _linear():
+    """Measure in a process of its own, whose BLAS has to be told something first."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "linear.json"
+        program = Path(linear.__file__)
+        subprocess.run([sys.executable, program, "--json", file], check=True)
+        return json.loads(file.read_text())
+
+
 def page(document, command) -> str:
     about, rows = document["machine"], document["rows"]
     names = list(dict.fromkeys(row["peer"] for row in rows))
@@ -98,6 +111,8 @@ def page(document, command) -> str:
             parts += ["", f"## {TITLES[kind].capitalize()}, {dtype}", ""]
             parts += _table([r for r in rows if (r["kind"], r["dtype"]) == (kind, dtype)], names)
     for title, heads, cells in limits.tables(document["limits"]):
+        parts += ["", f"## {title}", "", *_lines(heads, cells)]
+    for title, heads, cells in linear.tables(document["linear"]):
         parts += ["", f"## {title}", "", *_lines(heads, cells)]
     cells = startup.cells(document["startup"])
     parts += ["", f"## {startup.TITLE}", "", *_lines(startup.HEADS, cells)]
@@ -179,6 +194,7 @@ def main() -> int:
             "rows": rows,
             "limits": limits.measure(),
             "startup": startup.measure(),
+            "linear": _linear(),
         }
         given.file.write_text(json.dumps(document, indent=1) + "\n")
         return 0

@@ -4,8 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastloss.arrays import NATIVE
 from fastloss.cpu import sparse
-from fastloss.cpu.layout import flat
+from fastloss.cpu.layout import writeable
 from fastloss.typing import Array
 
 # Bytes of X in a tile: an eighth of a 1 MiB second-level cache. While a tile is read again, the
@@ -25,7 +26,7 @@ FLOAT64 = np.dtype(np.float64)
 
 
 class Design(NamedTuple):
-    """X as kernels take it: a C-ordered matrix, of X's rows or of its columns; or sparse rows."""
+    """X as kernels take it: a matrix of X's rows or of its columns, each a run; or sparse rows."""
 
     matrix: Any
     columns: bool
@@ -37,20 +38,22 @@ class Design(NamedTuple):
 
     @classmethod
     def of(cls, X: Array) -> "Design":
-        """Take X as it lies if it is in C or Fortran order and float32 or float64."""
-        dtype = X.dtype if X.dtype in (np.float32, np.float64) else FLOAT64
-        columns = X.flags.f_contiguous and not X.flags.c_contiguous
-        matrix = np.require(X.T if columns else X, dtype.newbyteorder("="), ["C", "A"])
-        vector = flat(matrix, matrix.dtype)
-        assert vector is not None
+        """Take X as it lies if it is float32 or float64 and its rows or columns are runs."""
         n, p = X.shape
-        matrix = vector.reshape(matrix.shape)
+        columns = X.flags.f_contiguous and not X.flags.c_contiguous
+        if not X.flags.forc:
+            columns = not _has_runs(X) and _has_runs(X.T)
+        matrix = X.T if columns else X
+        if X.flags.forc or not _has_runs(matrix):
+            dtype = X.dtype if X.dtype in (np.float32, np.float64) else FLOAT64
+            matrix = np.require(matrix, dtype.newbyteorder("="), ["C", "A"])
+        matrix = writeable(matrix)
         row = p * matrix.itemsize
         if columns:
             rows = max(_rows(row, TILE_BYTES), min(COLUMN_ROWS, _rows(row, COLUMN_TILE_BYTES)))
         else:
             rows = _rows(row, SHORT_TILE_BYTES if row <= SHORT_ROW else TILE_BYTES)
-        return cls(matrix, columns, (n, p), vector.size, rows)
+        return cls(matrix, columns, (n, p), matrix.size, rows)
 
     @classmethod
     def of_sparse(cls, X: Any) -> "Design":
@@ -59,6 +62,18 @@ class Design(NamedTuple):
         rows = sparse.rows_of(X)
         mean = -(-rows[0].size // max(n, 1)) * (rows[0].itemsize + rows[1].itemsize)
         return cls(rows, False, (n, p), rows[0].size, _rows(mean, TILE_BYTES))
+
+
+def _has_runs(matrix: Array) -> bool:
+    """Whether each row is a run of aligned float32 or float64, as in a slice of a larger matrix."""
+    pitch, step = matrix.strides
+    return (
+        matrix.dtype in NATIVE
+        and matrix.flags.aligned
+        and step == matrix.itemsize
+        and pitch >= step * matrix.shape[1]
+        and pitch % step == 0
+    )
 
 
 def _rows(row_bytes: int, tile_bytes: int) -> int:

@@ -46,7 +46,7 @@ def zeros(typingctx):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
 
 @intrinsic
 def load(typingctx, array, row, column, ahead):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-    """Load ``array[row, column : column + 8]`` of a C-ordered matrix, unchecked.
+    """Load ``array[row, column : column + 8]`` of a matrix whose rows are runs, unchecked.
 
     What lies ``ahead`` elements further on, unless that is None, is brought to the second-level
     cache meanwhile. It may lie beyond the array's end.
@@ -56,8 +56,8 @@ def load(typingctx, array, row, column, ahead):  # type: ignore[no-untyped-def] 
     def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
         matrix_type = signature.args[0]
         matrix = context.make_array(matrix_type)(context, builder, arguments[0])
-        columns = cgutils.unpack_tuple(builder, matrix.shape)[-1]
-        start = builder.add(builder.mul(arguments[1], columns), arguments[2])
+        pitch = builder.sdiv(builder.extract_value(matrix.strides, 0), matrix.itemsize)
+        start = builder.add(builder.mul(arguments[1], pitch), arguments[2])
         if brings:
             number = ir.IntType(32)
             byte = ir.IntType(8).as_pointer()

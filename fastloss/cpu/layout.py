@@ -23,10 +23,15 @@ def flat(array: "Array | Folded", dtype: np.dtype[Any]) -> Vector | None:
     flags = array.flags
     if not (flags.c_contiguous and flags.aligned and array.dtype == dtype):
         return None
-    if not flags.writeable:
-        # Numba compiles anew for read-only arrays; the kernels do not write to their inputs.
-        array = np.asarray(_Memory(array))
-    return array.reshape(-1)
+    return writeable(array).reshape(-1)
+
+
+def writeable(array: Array) -> Array:
+    """Give the array without the mark that it is read-only.
+
+    Numba compiles anew for read-only arrays; the kernels do not write to their inputs.
+    """
+    return array if array.flags.writeable else np.asarray(_Memory(array))
 
 
 class _Memory:
@@ -37,6 +42,7 @@ class _Memory:
         self.__array_interface__ = {
             "data": (array.ctypes.data, False),
             "shape": array.shape,
+            "strides": array.strides,
             "typestr": array.dtype.str,
             "version": 3,
         }

@@ -46,7 +46,7 @@ def _predict_dense(
     p = w.size - 1
     out[:] = w[p]
     if columns is not None:
-        combine(A, 0, p, low, high, w, out, AHEAD * A.shape[1])
+        combine(A, 0, p, low, high, w, out, AHEAD * (A.strides[0] // A.itemsize))
     else:
         dots(A, low, high, 0, p, w[:p], out)
 
@@ -64,7 +64,7 @@ def _gather_dense(
     if columns is not None:
         dots(A, 0, p, low, high, slopes, out, high - low)
     else:
-        combine(A, low, high, 0, p, slopes, out[:p], (high - low) * p)
+        combine(A, low, high, 0, p, slopes, out[:p], (high - low) * (A.strides[0] // A.itemsize))
     total = 0.0
     for i in range(slopes.size):
         total += slopes[i]

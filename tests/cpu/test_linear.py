@@ -150,6 +150,37 @@ def test_matrices_are_read_where_they_lie():
         fl.LinearObjective(X, y)(np.zeros(5))
 
 
+@pytest.mark.parametrize("read_only", [False, True])
+@pytest.mark.parametrize(
+    "cut",
+    [
+        lambda n, p: np.empty((n, p + 3), np.float32)[:, 2:-1],
+        lambda n, p: np.empty((3 * n, p), np.float32)[::3],
+        lambda n, p: np.empty((n + 9, p), np.float64, order="F")[4:-5],
+        lambda n, p: np.empty((n, 2 * p), np.float64, order="F")[:, ::2],
+    ],
+    ids=["some columns", "every third row", "rows of Fortran order", "every second column"],
+)
+@pytest.mark.parametrize("p", [3, 40])
+def test_parts_of_a_matrix_are_read_where_they_lie_to_the_same_bits(cut, p, read_only):
+    whole, y, _ = problem(300, p)
+    X = cut(300, p)
+    X[...] = whole
+    X.flags.writeable = not read_only
+    assert np.shares_memory(linear.Design.of(X).matrix, X)
+    order = "F" if X.strides[0] < X.strides[1] else "C"
+    w = np.random.default_rng(1).standard_normal(p)
+    part, copied = (fl.LinearObjective(A, y) for A in (X, X.copy(order)))
+    assert part(w)[0] == copied(w)[0]
+    for found, expected in (
+        (part(w)[1], copied(w)[1]),
+        (part.hessp(w, w), copied.hessp(w, w)),
+        (part.hess(w), copied.hess(w)),
+        (part.residuals(w), copied.residuals(w)),
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_not_finite_shows_in_value_and_gradient(bad):
     X, y, _ = problem(100, 9)
