@@ -30,8 +30,8 @@ class LinearObjective:
     X : array_like of real numbers, shape (n, p)
         Read where it lies if it is float32 or float64 and its rows or its columns are runs of
         memory, as in C and Fortran order and slices of these; copied to float64 otherwise. Or a
-        sparse matrix or array of SciPy's, read where it lies if it is CSR, and
-        copied to that otherwise. Not changed, and not to be changed while the objective is in use.
+        sparse matrix or array of SciPy's, read where it lies if it is CSR, and copied to that
+        otherwise. Not changed, and not to be changed while the objective is in use.
     y : array_like of real numbers, shape (n,)
         What is to be predicted.
     loss : Loss, optional
