@@ -151,6 +151,20 @@ def total(typingctx, lanes):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN
 
 
 @intrinsic
+def store(typingctx, array, start, lanes):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Do ``array[start : start + 8] = lanes`` for a contiguous float64 vector, unchecked."""
+
+    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        array_type = signature.args[0]
+        vector = context.make_array(array_type)(context, builder, arguments[0])
+        pointer = builder.gep(vector.data, [arguments[1]])
+        builder.store(arguments[2], builder.bitcast(pointer, VECTOR.as_pointer()), align=8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, LANES), build
+
+
+@intrinsic
 def add_to(typingctx, array, start, lanes):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
     """Do ``array[start : start + 8] += lanes`` for a contiguous float64 vector, unchecked."""
 

@@ -42,6 +42,11 @@ def total(lanes: Vector) -> float:
     return float(two[0] + two[1])
 
 
+def store(array: Vector, start: int, lanes: Vector) -> None:
+    """Do ``array[start : start + 8] = lanes``."""
+    array[start : start + 8] = lanes
+
+
 def add_to(array: Vector, start: int, lanes: Vector) -> None:
     """Do ``array[start : start + 8] += lanes``."""
     array[start : start + 8] += lanes

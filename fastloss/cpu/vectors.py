@@ -10,6 +10,7 @@ if config.DISABLE_JIT:
         load,
         load_vector,
         multiply_add,
+        store,
         total,
         zeros,
     )
@@ -21,6 +22,7 @@ else:
         load,
         load_vector,
         multiply_add,
+        store,
         total,
         zeros,
     )
@@ -33,6 +35,7 @@ __all__ = [
     "load",
     "load_vector",
     "multiply_add",
+    "store",
     "total",
     "zeros",
 ]
