@@ -143,7 +143,7 @@ class Search:
         if larger > threshold and not self.steps.over:
             vertex = absolute.minimum(self.squares, self.w, self.frame)
             self.w = self.w if vertex is None else vertex
-        elif self.converged is False:
+        elif not self.converged and not self.steps.over:
             self._start_from_rows(loss)
         self._descend(loss)
 

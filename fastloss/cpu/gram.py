@@ -268,8 +268,8 @@ def evaluate(
 ) -> tuple[float, Vector, Array]:
     """Give the sum of the losses, and ``scale`` times its gradient and ``X.T @ D @ X``.
 
-    ``offsets`` are taken off X's columns in the last; both have an entry for a column of ones, the
-    last. D is the loss's own curvature, or the one that is ``grad(r) / r``.
+    ``offsets``, one for each column, are taken off X in the last of them. It and the gradient have
+    a last entry for a column of ones. D is the loss's own curvature, or ``grad(r) / r``.
     """
     n, p = design.shape
     width = max(1, -(-p // WIDTH)) * WIDTH

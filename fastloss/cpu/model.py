@@ -89,8 +89,9 @@ class HostModel:
     def sample(self, count: int) -> tuple[Array, Vector, Vector | None] | None:
         """Give rows at the multiples of the golden ratio, which meet no period of the data."""
         n = self.shape[0]
-        places = np.arange(n if n <= count else count)
-        rows = places if n <= count else (places * GOLDEN % 1.0 * n).astype(np.intp)
+        rows = np.arange(min(n, count))
+        if count < n:
+            rows = (rows * GOLDEN % 1.0 * n).astype(np.intp)
         weight = None if self.weight is None else self.weight[rows]
         return np.asarray(self.X[rows], np.float64), np.asarray(self.y[rows], np.float64), weight
 
