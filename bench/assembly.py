@@ -221,10 +221,13 @@ def compiled(case: Case) -> tuple[str, Demand]:
     if not case.kernel.startswith("linear"):
         return _compiled_elementwise(case, formula, weight, target)
     X = np.ones((SIZE, COLUMNS), dtype, order=case.kernel[-1])
-    direction = np.ones(COLUMNS + 1) if case.kind == "hessp" else None
-    design, w = linear.Design.of(X), np.ones(COLUMNS + 1)
+    direction = curvature = None
+    if case.kind == "hessp":
+        direction, curvature = np.ones(COLUMNS + 1), np.empty(SIZE)
+    rows, w = (linear.Design.of(X), target, weight), np.ones(COLUMNS + 1)
     text = fresh(
-        linear.serial, lambda: linear.evaluate(formula, design, target, weight, w, 1.0, direction)
+        linear.BLOCKS[0],
+        lambda: linear.evaluate(formula, *rows, w, 1.0, direction, curvature),
     )
     # Whatever X's precision, the losses are computed in float64.
     summed = direction is None

@@ -7,6 +7,7 @@ import numpy as np
 from fastloss.arrays import NATIVE
 from fastloss.cpu import sparse
 from fastloss.cpu.layout import writeable
+from fastloss.cpu.vectors import WIDTH
 from fastloss.typing import Array
 
 # Bytes of X in a tile: an eighth of a 1 MiB second-level cache. While a tile is read again, the
@@ -22,6 +23,15 @@ SHORT_TILE_BYTES = 1 << 12
 # in tiles of TILE_BYTES.
 COLUMN_ROWS = 256
 COLUMN_TILE_BYTES = 1 << 22
+# Blocks of rows, which have partial results of their own: enough for many threads, and 5 MB of
+# gradients at 5,000 columns.
+BLOCKS = 128
+# Bytes of all partial results at most, but for two blocks: a sparse X may have millions of columns.
+PARTIAL_BYTES = 1 << 25
+# Bytes of X in a block at most, so that blocks can be read one after the other.
+BLOCK_BYTES = 1 << 26
+# Columns up to which X'DX comes in the same pass: a block's products are 557 KB then.
+MOST = 256
 FLOAT64 = np.dtype(np.float64)
 
 
@@ -35,10 +45,15 @@ class Design(NamedTuple):
     """What is read."""
     tile: int
     """Rows that are taken at once, a multiple of four."""
+    rows: int
+    """Rows of a block, a multiple of ``tile``."""
 
     @classmethod
-    def of(cls, X: Array) -> "Design":
-        """Take X as it lies if it is float32 or float64 and its rows or columns are runs."""
+    def of(cls, X: Array, count: int | None = None) -> "Design":
+        """Take X as it lies if it is float32 or float64 and its rows or columns are runs.
+
+        It may be some of ``count`` rows, from the start of a block to the end of one.
+        """
         n, p = X.shape
         columns = X.flags.f_contiguous and not X.flags.c_contiguous
         if not X.flags.forc:
@@ -50,10 +65,12 @@ class Design(NamedTuple):
         matrix = writeable(matrix)
         row = p * matrix.itemsize
         if columns:
-            rows = max(_rows(row, TILE_BYTES), min(COLUMN_ROWS, _rows(row, COLUMN_TILE_BYTES)))
+            tile = max(_rows(row, TILE_BYTES), min(COLUMN_ROWS, _rows(row, COLUMN_TILE_BYTES)))
         else:
-            rows = _rows(row, SHORT_TILE_BYTES if row <= SHORT_ROW else TILE_BYTES)
-        return cls(matrix, columns, (n, p), matrix.size, rows)
+            tile = _rows(row, SHORT_TILE_BYTES if row <= SHORT_ROW else TILE_BYTES)
+        results = width_of(p) ** 2 if p <= MOST else p + 1
+        rows = block_rows(n if count is None else count, row, tile, results)
+        return cls(matrix, columns, (n, p), matrix.size, tile, rows)
 
     @classmethod
     def of_sparse(cls, X: Any) -> "Design":
@@ -61,7 +78,8 @@ class Design(NamedTuple):
         n, p = X.shape
         rows = sparse.rows_of(X)
         mean = -(-rows[0].size // max(n, 1)) * (rows[0].itemsize + rows[1].itemsize)
-        return cls(rows, False, (n, p), rows[0].size, _rows(mean, TILE_BYTES))
+        tile = _rows(mean, TILE_BYTES)
+        return cls(rows, False, (n, p), rows[0].size, tile, block_rows(n, mean, tile, p + 1))
 
 
 def _has_runs(matrix: Array) -> bool:
@@ -74,6 +92,17 @@ def _has_runs(matrix: Array) -> bool:
         and pitch >= step * matrix.shape[1]
         and pitch % step == 0
     )
+
+
+def width_of(p: int) -> int:
+    """Give the length of a row of whole vectors that holds ``p`` numbers."""
+    return max(1, -(-p // WIDTH)) * WIDTH
+
+
+def block_rows(n: int, row_bytes: int, tile: int, results: int) -> int:
+    """Give the rows of a block, for so many rows in all and numbers that come out of a block."""
+    blocks = max(2, min(BLOCKS, PARTIAL_BYTES // (8 * results)), n * row_bytes // BLOCK_BYTES)
+    return -(-n // (blocks * tile)) * tile
 
 
 def _rows(row_bytes: int, tile_bytes: int) -> int:

@@ -6,26 +6,21 @@ over the rows of a tile, four by sixteen at a time, on and above the diagonal; t
 of ones are added up on the way. 500,000 x 40 float64 take 13 ms so, and 86 in two passes by BLAS.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import prange, types
-from numba.core.errors import NumbaError
 
-from fastloss.binding import bind, uncompilable
 from fastloss.cpu import sums
-from fastloss.cpu.design import FLOAT64, Design
+from fastloss.cpu.design import Design, width_of
 from fastloss.cpu.elementwise import fill
 from fastloss.cpu.jit import choose, inner, kernel, parallel_kernel
-from fastloss.cpu.linear import BLOCKS, PARTIAL_BYTES, gather, predict
+from fastloss.cpu.linear import gather, predict, run
 from fastloss.cpu.maybe import Maybe, part
-from fastloss.cpu.threads import several
 from fastloss.cpu.vectors import WIDTH, add_to, drop, load, load_vector, multiply_add, store, zeros
 from fastloss.formulas import Formula
 from fastloss.typing import Array, Vector
 
-# Columns up to which this is done: a row of both copies is 4 KiB, a block's products are 557 KB.
-MOST = 256
 # Bytes of each copy of a tile: half of a first-level cache.
 TILE_BYTES = 1 << 14
 
@@ -252,8 +247,20 @@ def _blocks(
         )
 
 
-serial = kernel(_blocks)
-parallel = parallel_kernel(_blocks)
+BLOCKS = kernel(_blocks), parallel_kernel(_blocks)
+
+
+class Partial(NamedTuple):
+    """What came out of some blocks of rows, one after the other."""
+
+    totals: Array
+    """Each block's sum of the losses and the error that it leaves, shape (blocks, 2)."""
+    gradients: Array
+    """Of shape (blocks, p + 1)."""
+    grams: Array
+    """The upper triangles of X'DX, among other numbers, rows of whole vectors side by side."""
+    ones: Array
+    """D and X'D, summed over a block's rows, shape (blocks, p + 1)."""
 
 
 def evaluate(
@@ -265,45 +272,30 @@ def evaluate(
     scale: float,
     offsets: Vector,
     majorising: bool,
-) -> tuple[float, Vector, Array]:
-    """Give the sum of the losses, and ``scale`` times its gradient and ``X.T @ D @ X``.
+) -> Partial:
+    """Give the sums of the losses, and ``scale`` times their gradients and ``X.T @ D @ X``.
 
     ``offsets``, one for each column, are taken off X in the last of them. It and the gradient have
     a last entry for a column of ones. D is the loss's own curvature, or ``grad(r) / r``.
     """
     n, p = design.shape
-    width = max(1, -(-p // WIDTH)) * WIDTH
+    width = width_of(p)
     tile = max(4, TILE_BYTES // (8 * width) // 4 * 4)
-    most = max(2, min(BLOCKS, PARTIAL_BYTES // (8 * width * width)))
-    rows = -(-n // (most * tile)) * tile
-    blocks = -(-n // rows)
+    blocks = -(-n // design.rows)
     gradients, ones = np.zeros((2, blocks, p + 1))
-    grams = np.zeros((blocks, width * width))
-    pairs = np.empty((blocks, 2))
-    with several(design.elements) as threads:
-        try:
-            (parallel if threads else serial)(
-                bind(formula, FLOAT64),
-                design.matrix,
-                design.columns or None,
-                target,
-                weight,
-                w,
-                offsets,
-                scale,
-                majorising,
-                rows,
-                tile,
-                width,
-                gradients,
-                grams,
-                ones,
-                pairs,
-            )
-        except NumbaError as error:
-            raise uncompilable(formula, error) from error
-    upper = np.triu(grams.sum(axis=0).reshape(width, width)[:p, :p])
+    partial = Partial(np.empty((blocks, 2)), gradients, np.zeros((blocks, width * width)), ones)
+    results = gradients, partial.grams, ones, partial.totals
+    rest = target, weight, w, offsets, scale, majorising, design.rows, tile, width, *results
+    run(BLOCKS, design, *rest, formula=formula)
+    return partial
+
+
+def whole(grams: Vector, ones: Vector) -> Array:
+    """Give ``X.T @ D @ X`` with a column of ones beside X, from the sums over all blocks."""
+    p = ones.size - 1
+    width = width_of(p)
+    upper = np.triu(grams.reshape(width, width)[:p, :p])
     gram = np.empty((p + 1, p + 1))
     gram[:p, :p] = upper + np.triu(upper, 1).T
-    gram[p] = gram[:, p] = ones.sum(axis=0)
-    return sums.total(pairs), gradients.sum(axis=0), gram
+    gram[p] = gram[:, p] = ones
+    return gram

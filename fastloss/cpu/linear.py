@@ -8,7 +8,7 @@ Blocks of rows have their own partial gradient, and the partial gradients are ad
 bits do not depend on the number of threads.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import prange, types
@@ -28,10 +28,6 @@ from fastloss.typing import Array, Vector
 # Columns in Fortran order lie far from each other: so many are brought to the cache ahead. 20,000 x
 # 5,000 float64 take 36 ms so, 46 without.
 AHEAD = 8
-# Partial gradients: enough for many threads, and 5 MB at 5,000 columns.
-BLOCKS = 128
-# Their bytes at most, but for two of them: a sparse X may have millions of columns.
-PARTIAL_BYTES = 1 << 25
 
 
 def predict(A: Any, columns: bool | None, low: int, high: int, w: Vector, out: Vector) -> None:
@@ -87,8 +83,10 @@ def _block(
     target: Vector,
     weight: Maybe,
     w: Vector,
-    direction: Maybe,
     scale: float,
+    direction: Maybe,
+    curvature: Maybe,
+    known: bool,
     first: Any,
     last: Any,
     tile: int,
@@ -102,16 +100,19 @@ def _block(
         size = high - low
         x, s = predictions[:size], slopes[:size]
         y, v = target[low:high], part(weight, low, high)
-        predict(A, columns, low, high, w, x)
         if direction is None:
+            predict(A, columns, low, high, w, x)
             terms[size:] = 0.0
             fill(formula, x, y, v, scale, None, s, None, terms)
             running = sums.add(running, terms)
         else:
-            fill(formula, x, y, v, scale, None, None, s, None)
+            here = part(curvature, low, high)
+            if not known:
+                predict(A, columns, low, high, w, x)
+                fill(formula, x, y, v, scale, None, None, here, None)
             predict(A, columns, low, high, direction, x)
             for i in range(size):
-                s[i] *= x[i]
+                s[i] = here[i] * x[i]
         gather(A, columns, low, high, s, out)
     return sums.combine(running)
 
@@ -123,8 +124,10 @@ def _blocks(
     target: Vector,
     weight: Maybe,
     w: Vector,
-    direction: Maybe,
     scale: float,
+    direction: Maybe,
+    curvature: Maybe,
+    known: bool,
     rows: int,
     tile: int,
     partial: Array,
@@ -141,8 +144,10 @@ def _blocks(
             target,
             weight,
             w,
-            direction,
             scale,
+            direction,
+            curvature,
+            known,
             first,
             last,
             tile,
@@ -150,8 +155,7 @@ def _blocks(
         )
 
 
-serial = kernel(_blocks)
-parallel = parallel_kernel(_blocks)
+BLOCKS = kernel(_blocks), parallel_kernel(_blocks)
 
 
 def _residuals(
@@ -166,17 +170,23 @@ def _residuals(
             here[i] -= target[low + i]
 
 
-serial_residuals = kernel(_residuals)
-parallel_residuals = parallel_kernel(_residuals)
+RESIDUALS = kernel(_residuals), parallel_kernel(_residuals)
 
 
 def residuals(design: Design, target: Vector, w: Vector) -> Vector:
     """Give ``X @ w - y``."""
     out = np.empty(target.size)
-    with several(design.elements) as threads:
-        run: Any = parallel_residuals if threads else serial_residuals
-        run(design.matrix, design.columns or None, target, w, design.tile, out)
+    run(RESIDUALS, design, target, w, design.tile, out)
     return out
+
+
+class Partial(NamedTuple):
+    """What came out of some blocks of rows, one after the other."""
+
+    totals: Array
+    """Each block's sum of the losses and the error that it leaves, shape (blocks, 2)."""
+    gradients: Array
+    """Of shape (blocks, p + 1)."""
 
 
 def evaluate(
@@ -187,34 +197,33 @@ def evaluate(
     w: Vector,
     scale: float,
     direction: Vector | None = None,
-) -> tuple[float, Vector]:
-    """Give the sum of the losses and ``scale`` times its gradient, the intercept's entry last.
+    curvature: Vector | None = None,
+    known: bool = False,
+) -> Partial:
+    """Give the sums of the losses and ``scale`` times their gradients, the intercept's entry last.
 
-    With a direction, give the Hessian times it instead of the gradient, and 0.
+    With a direction, give the Hessian times it in place of the gradient, and no sums. Then
+    ``curvature`` takes ``scale`` times the losses' weighted curvature at ``w``, or, if that is
+    known already, holds it.
     """
     n, p = design.shape
-    tile = design.tile
-    most = max(2, min(BLOCKS, PARTIAL_BYTES // (8 * (p + 1))))
-    rows = -(-n // (most * tile)) * tile
-    blocks = -(-n // rows)
-    partial = np.zeros((blocks, p + 1))
-    block_sums = np.empty((blocks, 2))
+    blocks = -(-n // design.rows)
+    partial = Partial(np.empty((blocks, 2)), np.zeros((blocks, p + 1)))
+    given = design.rows, design.tile, partial.gradients, partial.totals
+    rest = target, weight, w, scale, direction, curvature, known, *given
+    run(BLOCKS, design, *rest, formula=formula)
+    return partial
+
+
+def run(
+    kernels: tuple[Any, Any], design: Design, *rest: Any, formula: Formula | None = None
+) -> None:
+    """Call a serial kernel, or its parallel twin, on X and what else it takes."""
+    serial, parallel = kernels
+    first = () if formula is None else (bind(formula, FLOAT64),)
     with several(design.elements) as threads:
+        chosen = parallel if threads else serial
         try:
-            (parallel if threads else serial)(
-                bind(formula, FLOAT64),
-                design.matrix,
-                design.columns or None,
-                target,
-                weight,
-                w,
-                direction,
-                scale,
-                rows,
-                tile,
-                partial,
-                block_sums,
-            )
+            chosen(*first, design.matrix, design.columns or None, *rest)
         except NumbaError as error:
             raise uncompilable(formula, error) from error
-    return sums.total(block_sums), partial.sum(axis=0)

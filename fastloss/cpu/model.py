@@ -1,14 +1,14 @@
 """The data of a linear model in the host's memory."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastloss.binding import bind
 from fastloss.cpu import evaluate as elementwise
-from fastloss.cpu import gram
-from fastloss.cpu.design import Design
-from fastloss.cpu.linear import evaluate, residuals
+from fastloss.cpu import gram, linear, sums
+from fastloss.cpu.design import FLOAT64, MOST, Design
 from fastloss.curvature import majorising, own
 from fastloss.formulas import Formula
 from fastloss.loss import Loss
@@ -19,6 +19,31 @@ from fastloss.typing import Array, Vector
 # Bytes of rows that are multiplied out at once, so that no copy of X is made.
 BLOCK_BYTES = 1 << 23
 GOLDEN = (5**0.5 - 1) / 2
+
+
+class _Key(NamedTuple):
+    """What the curvature of rows depends on, beside these."""
+
+    compiled: type
+    """Another one for a formula whose code has changed."""
+    parameters: tuple[Any, ...]
+    w: bytes
+    scale: float
+
+    @classmethod
+    def of(cls, formula: Formula, w: Vector, scale: float) -> "_Key":
+        bound = bind(formula, FLOAT64)
+        return cls(type(bound), tuple(bound), w.tobytes(), scale)
+
+
+class Kept(NamedTuple):
+    """The curvature at the last point that a Hessian was multiplied at.
+
+    SciPy's Newton-CG and trust-region methods multiply it by many vectors in turn.
+    """
+
+    key: _Key
+    curvature: Vector
 
 
 class HostModel:
@@ -33,6 +58,7 @@ class HostModel:
             self.weight = self._vector("weight", place.array("weight", weight))
             check_weights(self.weight.min(), float(self.weight.sum(dtype=np.float64)))
         self._design = self._describe()
+        self._kept: Kept | None = None
 
     def _matrix(self, place: Place, X: Any) -> Any:
         return place.array("X", X)
@@ -47,12 +73,13 @@ class HostModel:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is made from the rest."""
-        return {k: v for k, v in vars(self).items() if k != "_design"}
+        return {k: v for k, v in vars(self).items() if k not in ("_design", "_kept")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Make it again."""
         vars(self).update(state)
         self._design = self._describe()
+        self._kept = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -69,22 +96,34 @@ class HostModel:
         self, formula: Formula, w: Vector, scale: float, direction: Vector | None = None
     ) -> tuple[float, Vector]:
         """Give the sum of the losses and its gradient, or the Hessian times a direction."""
-        return evaluate(formula, self._design, self.y, self.weight, w, scale, direction)
+        rows = self._design, self.y, self.weight
+        if direction is None:
+            found = linear.evaluate(formula, *rows, w, scale)
+        else:
+            key = _Key.of(formula, w, scale)
+            kept = self._kept
+            known = kept is not None and kept.key == key
+            curvature = kept.curvature if kept is not None and known else np.empty(self.shape[0])
+            found = linear.evaluate(formula, *rows, w, scale, direction, curvature, known)
+            self._kept = Kept(key, curvature)
+        return sums.total(found.totals), found.gradients.sum(axis=0)
 
     @property
     def one_pass(self) -> bool:
         """Whether X has few columns."""
-        return self.shape[1] <= gram.MOST
+        return self.shape[1] <= MOST
 
     def curved(
         self, formula: Formula, w: Vector, scale: float, curvature: Curvature, means: Vector
     ) -> tuple[float, Vector, Array] | None:
         """Do so for few columns, and the curvatures that are known to kernels."""
         p = self.shape[1]
-        if p > gram.MOST or curvature not in (own, majorising):
+        if p > MOST or curvature not in (own, majorising):
             return None
         rows = self._design, self.y, self.weight
-        return gram.evaluate(formula, *rows, w, scale, means[:p], curvature is majorising)
+        found = gram.evaluate(formula, *rows, w, scale, means[:p], curvature is majorising)
+        product = gram.whole(found.grams.sum(axis=0), found.ones.sum(axis=0))
+        return sums.total(found.totals), found.gradients.sum(axis=0), product
 
     def sample(self, count: int) -> tuple[Array, Vector, Vector | None] | None:
         """Give rows at the multiples of the golden ratio, which meet no period of the data."""
@@ -130,7 +169,7 @@ class HostModel:
 
     def residuals(self, w: Vector) -> Vector:
         """Give ``X @ w - y``."""
-        return residuals(self._design, self.y, w)
+        return linear.residuals(self._design, self.y, w)
 
     def first_bad_rows(self) -> dict[str, int]:
         """Name what is not finite with its first such row."""

@@ -107,6 +107,28 @@ def test_number_of_threads_changes_no_bit(order, dtype, shape):
             np.testing.assert_array_equal(objective.hessp(w, v), product)
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_curvature_is_kept_for_the_next_vector_and_for_no_other_point(order, monkeypatch):
+    X, y, weight = problem(3000, 6, order=order)
+    objective = fl.LinearObjective(X, y, weight=weight)
+    w, other, v, u = np.random.default_rng(1).standard_normal((4, 6))
+
+    def fresh(w, v, loss=objective.loss):
+        return fl.LinearObjective(X, y, loss, weight=weight).hessp(w, v)
+
+    evaluated = []
+    monkeypatch.setattr(
+        linear,
+        "evaluate",
+        lambda *given, f=linear.evaluate: evaluated.append(given[-1]) or f(*given),
+    )
+    for point, vector, known in ((w, v, False), (w, u, True), (other, v, False), (w, v, False)):
+        np.testing.assert_array_equal(objective.hessp(point, vector), fresh(point, vector))
+        assert evaluated[-2] is known
+    narrow = fl.SmoothL1Loss(beta=0.1)
+    np.testing.assert_array_equal(objective.with_loss(narrow).hessp(w, v), fresh(w, v, narrow))
+
+
 def test_float32_columns_are_computed_in_float64():
     X, y, _ = problem(20_000, 8, np.float32)
     w = np.random.default_rng(1).standard_normal(8)
