@@ -30,8 +30,8 @@ class LinearObjective:
     X : array_like of real numbers, shape (n, p)
         Read where it lies if it is float32 or float64 and its rows or its columns are runs of
         memory, as in C and Fortran order and slices of these; copied to float64 otherwise. Or a
-        sparse matrix or array of SciPy's, read where it lies if it is CSR, and copied to that
-        otherwise. Not changed, and not to be changed while the objective is in use.
+        sparse matrix or array of SciPy's, read where it lies if it is CSR, or CSC with entries in
+        the order of rows, and copied to one of these otherwise. Not changed, and not to be changed while the objective is in use.
     y : array_like of real numbers, shape (n,)
         What is to be predicted.
     loss : Loss, optional
@@ -186,6 +186,11 @@ class LinearObjective:
         ------
         TypeError, ValueError
             As calling the objective.
+
+        Notes
+        -----
+        In the host's memory, the losses' curvature is kept for the next ``v`` at the same ``w``: a
+        float64 number for each row.
         """
         w, v = self._coefficients("w", w), self._coefficients("v", v)
         product = self._evaluate(w, v)[1]

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastloss.arrays import NATIVE
-from fastloss.cpu import sparse
+from fastloss.cpu import sparse, sparse_columns
 from fastloss.cpu.layout import writeable
 from fastloss.cpu.vectors import WIDTH
 from fastloss.typing import Array
@@ -74,9 +74,15 @@ class Design(NamedTuple):
 
     @classmethod
     def of_sparse(cls, X: Any) -> "Design":
-        """Take the rows of a matrix in CSR, see ``sparse.py``."""
+        """Take the rows of a matrix in CSR, see ``sparse.py``, or the columns of one in CSC."""
         n, p = X.shape
         rows = sparse.rows_of(X)
+        if X.format == "csc":
+            tile = sparse_columns.tile_rows(X.shape, rows[0].size)
+            edges = sparse_columns.edges(*rows[1:], tile, max(1, -(-n // tile)))
+            mean = -(-rows[0].nbytes // max(n, 1))
+            blocks = block_rows(n, mean, tile, p + 1)
+            return cls((*rows[:2], edges, tile), True, (n, p), rows[0].size, tile, blocks)
         mean = -(-rows[0].size // max(n, 1)) * (rows[0].itemsize + rows[1].itemsize)
         tile = _rows(mean, TILE_BYTES)
         return cls(rows, False, (n, p), rows[0].size, tile, block_rows(n, mean, tile, p + 1))

@@ -2,12 +2,14 @@
 
 ``A`` is the triple of the matrix's entries, their columns and where each row starts. A tile of rows
 is read twice, as that of a dense matrix is: from the cache the second time, for the gradient.
+``sparse_columns.py`` does so for CSC.
 """
 
 from typing import Any
 
 import numpy as np
 
+from fastloss.cpu import sparse_columns
 from fastloss.place import require_real, type_name
 from fastloss.typing import Array, Vector
 
@@ -19,8 +21,10 @@ def is_sparse(X: Any) -> bool:
     return type(X).__module__.startswith("scipy.sparse") and hasattr(X, "tocsr")
 
 
-def csr(X: Any) -> Any:
-    """Give a sparse matrix in CSR, its entries float32 or float64, and check where they lie.
+def compressed(X: Any) -> Any:
+    """Give a sparse matrix in CSR or CSC, its entries float32 or float64; check where they lie.
+
+    One in CSC has its entries in the order of the rows.
 
     Raises
     ------
@@ -31,31 +35,37 @@ def csr(X: Any) -> Any:
     """
     if X.ndim != 2:
         return X
-    X = X.tocsr()
+    if X.format != "csc":
+        X = X.tocsr()
     require_real("X", X.data, X)
     if X.data.dtype not in (np.float32, np.float64):
         X = X.astype(np.float64)
-    n, p = X.shape
-    starts, columns = X.indptr, X.indices
-    entries = min(columns.size, X.data.size)
+    runs, length = X.shape if X.format == "csr" else X.shape[::-1]
+    starts, places = X.indptr, X.indices
+    entries = min(places.size, X.data.size)
     if (
-        starts.shape != (n + 1,)
+        starts.shape != (runs + 1,)
         or starts[0] != 0
         or starts[-1] > entries
         or (np.diff(starts) < 0).any()
-        or (entries and not 0 <= columns.min() <= columns.max() < p)
+        or (entries and not 0 <= places.min() <= places.max() < length)
     ):
         raise ValueError(f"X must have its entries within its shape {X.shape}: {type_name(X)}")
+    # SciPy's own mark says what was true when it was made.
+    if X.format == "csc" and not sparse_columns.in_order(places, starts):
+        X = X.copy()
+        X.has_sorted_indices = False
+        X.sort_indices()
     return X
 
 
 def rows_of(X: Any) -> Rows:
-    """Give the triple that kernels take."""
-    data, columns, starts = (
+    """Give the entries, their places and where runs of them start, as kernels take them."""
+    data, places, starts = (
         np.require(a, a.dtype.newbyteorder("="), ["C", "A", "W"])
         for a in (X.data, X.indices, X.indptr)
     )
-    return data, columns, starts
+    return data, places, starts
 
 
 def predict(A: Any, columns: bool | None, low: int, high: int, w: Vector, out: Vector) -> None:

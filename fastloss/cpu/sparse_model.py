@@ -6,7 +6,7 @@ import numpy as np
 
 from fastloss.cpu.design import Design
 from fastloss.cpu.model import HostModel
-from fastloss.cpu.sparse import centred, csr
+from fastloss.cpu.sparse import centred, compressed
 from fastloss.formulas import Formula
 from fastloss.model import Curvature
 from fastloss.place import Place
@@ -14,13 +14,15 @@ from fastloss.typing import Array, Vector
 
 # Rows that are multiplied out at once.
 ROWS = 1 << 16
+# To cut rows from a matrix of columns reads all of it: so often at most.
+CUTS = 16
 
 
 class SparseModel(HostModel):
-    """Sparse rows, see :class:`fastloss.model.Model`: those of CSR, which others become."""
+    """Sparse rows, see :class:`fastloss.model.Model`: of CSR or CSC; others become CSR."""
 
     def _matrix(self, place: Place, X: Any) -> Any:
-        return csr(X)
+        return compressed(X)
 
     def _describe(self) -> Design:
         return Design.of_sparse(self.X)
@@ -43,8 +45,9 @@ class SparseModel(HostModel):
     ) -> Array:
         """Give ``X.T @ D @ X``, of the rows that have curvature."""
         total = np.zeros((size, size))
-        for low in range(0, self.shape[0], ROWS):
-            block = self.X[low : low + ROWS]
+        rows = ROWS if self.X.format == "csr" else max(ROWS, -(-self.shape[0] // CUTS))
+        for low in range(0, self.shape[0], rows):
+            block = self.X[low : low + rows].tocsr()
             diagonal = self._diagonal(block, low, formula, w, curvature)
             curved = np.flatnonzero(diagonal)
             block, diagonal = block[curved].astype(np.float64), diagonal[curved]
@@ -60,7 +63,10 @@ class SparseModel(HostModel):
         bad = {"y": int(rows[0])} if rows.size else {}
         entries = np.flatnonzero(~np.isfinite(self.X.data))
         if entries.size:
-            bad["X"] = int(np.searchsorted(self.X.indptr, entries[0], "right")) - 1
+            if self.X.format == "csr":
+                bad["X"] = int(np.searchsorted(self.X.indptr, entries[0], "right")) - 1
+            else:
+                bad["X"] = int(self.X.indices[entries].min())
         return bad
 
     def on_host(self) -> tuple[Array, Vector | None]:

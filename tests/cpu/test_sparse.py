@@ -42,6 +42,17 @@ def unsorted(X):
     return sparse.csr_array((X.data, X.shape[1] - 1 - X.indices, X.indptr), X.shape)
 
 
+def unsorted_columns(X):
+    X = sparse.csc_array(X[::-1])
+    return sparse.csc_array((X.data, X.shape[0] - 1 - X.indices, X.indptr), X.shape)
+
+
+def said_to_be_sorted(X):
+    X = unsorted_columns(X)
+    X.has_sorted_indices = True
+    return X
+
+
 FORMATS = {
     "csr array": sparse.csr_array,
     "csr matrix": sparse.csr_matrix,
@@ -52,6 +63,8 @@ FORMATS = {
     "int64 indices": wide_indices,
     "duplicates": with_duplicates,
     "unsorted": unsorted,
+    "unsorted columns": unsorted_columns,
+    "said to be sorted": said_to_be_sorted,
 }
 
 
@@ -79,8 +92,9 @@ def test_integers_become_float64():
 
 
 @pytest.mark.parametrize("formula", [LOSSES[0], LOSSES[6]], ids=str)
-def test_the_bits_do_not_depend_on_the_threads(formula):
-    X = sparse.random_array((40_000, 50), density=0.05, rng=1, format="csr")
+@pytest.mark.parametrize("layout", ["csr", "csc"])
+def test_the_bits_do_not_depend_on_the_threads(formula, layout):
+    X = sparse.random_array((40_000, 50), density=0.05, rng=1, format=layout)
     objective = fl.LinearObjective(X, rng.standard_normal(40_000), fl.Loss(formula))
     w = rng.standard_normal(50)
     found = []
@@ -116,16 +130,17 @@ def test_columns_far_from_zero_keep_their_slopes():
     np.testing.assert_allclose(result.coef[:2], [3, 1], atol=0.02)
 
 
-def test_the_first_row_that_is_not_finite_is_named():
-    X = sparse.csr_array(dense)
-    X.data[X.indptr[1234]] = np.nan
-    row = int(np.searchsorted(X.indptr, X.indptr[1234], "right")) - 1
+@pytest.mark.parametrize("layout", [sparse.csr_array, sparse.csc_array])
+def test_the_first_row_that_is_not_finite_is_named(layout):
+    X, row = sparse.lil_array(dense), int(np.flatnonzero(dense[:, 3])[7])
+    X[row, 3] = np.nan
+    X[row + 1, 0] = np.inf
     with pytest.raises(ValueError, match=f"X must be finite, but its row {row} is not"):
-        fl.fit(X, y)
+        fl.fit(layout(X), y)
 
 
-def corrupt(change):
-    X = sparse.csr_array(dense)
+def corrupt(change, layout=sparse.csr_array):
+    X = layout(dense)
     change(X)
     return X
 
@@ -138,6 +153,16 @@ def corrupt(change):
         (lambda: corrupt(lambda X: X.indptr.__setitem__(-1, 10**9)), ValueError, "within its"),
         (lambda: corrupt(lambda X: X.indptr.__setitem__(5, 10**6)), ValueError, "within its"),
         (lambda: corrupt(lambda X: X.indptr.__setitem__(0, -8)), ValueError, "within its shape"),
+        (
+            lambda: corrupt(lambda X: X.indices.__setitem__(3, n), sparse.csc_array),
+            ValueError,
+            "within its shape",
+        ),
+        (
+            lambda: corrupt(lambda X: X.indptr.__setitem__(2, 10**6), sparse.csc_array),
+            ValueError,
+            "within its shape",
+        ),
         (lambda: sparse.csr_array(dense * 1j), TypeError, "X must hold real numbers"),
         (lambda: sparse.csr_array((0, p)), ValueError, "X must have at least one row"),
         (lambda: sparse.coo_array(np.ones(5)), ValueError, "X must have two dimensions"),
@@ -164,10 +189,12 @@ def test_objectives_pickle():
     assert again(w)[0] == objective(w)[0]
 
 
-def test_x_stays_as_it_was():
-    X = sparse.csr_array(dense)
+@pytest.mark.parametrize("layout", [sparse.csr_array, sparse.csc_array])
+def test_x_is_read_where_it_lies_and_stays_as_it_was(layout):
+    X = layout(dense)
     before = X.copy()
     objective = fl.LinearObjective(X, y)
+    assert np.shares_memory(objective.model._design.matrix[0], X.data)
     objective(np.ones(p))
     objective.hess(np.ones(p))
     assert objective.X is X
