@@ -14,6 +14,7 @@ from fastloss.formulas import Formula
 from fastloss.loss import Loss
 from fastloss.model import Curvature, check_matrix, check_vector, check_weights
 from fastloss.place import Place
+from fastloss.scale import Spread
 from fastloss.typing import Array, Vector
 
 # Bytes of float64 rows that are made at once of an X in another precision, or for its Hessian: they
@@ -103,6 +104,18 @@ class ArrayModel:
     def residuals(self, w: Vector) -> Any:
         """Give ``X @ w - y``."""
         return self._predict(w) - self.y
+
+    def spread(self, w: Vector) -> Spread:
+        """Measure the residuals."""
+        return Spread.of(self.residuals(w), self.weight)
+
+    def within(self, w: Vector, threshold: float) -> int:
+        """Count the residuals whose absolute value is below the threshold."""
+        return int((abs(self.residuals(w)) < threshold).sum())
+
+    def largest_target(self) -> float:
+        """Give the largest absolute value of y."""
+        return float(abs(self.y).max())
 
     def first_bad_rows(self) -> dict[str, int]:
         """Name what is not finite with its first such row."""

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from math import isfinite
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fastloss.formulas import Formula
 from fastloss.typing import Array, Vector
+
+if TYPE_CHECKING:
+    from fastloss.scale import Spread
 
 # Gives the diagonal of D in X'DX from the residuals of some rows and the loss's derivatives there;
 # the last argument is `where` of the arrays' library.
@@ -66,6 +69,15 @@ class Model(Protocol):
 
     def residuals(self, w: Vector) -> Any:
         """Give ``X @ w - y``."""
+
+    def spread(self, w: Vector) -> "Spread":
+        """Measure the residuals."""
+
+    def within(self, w: Vector, threshold: float) -> int:
+        """Count the residuals whose absolute value is below the threshold."""
+
+    def largest_target(self) -> float:
+        """Give the largest absolute value of y."""
 
     def first_bad_rows(self) -> dict[str, int]:
         """Name what is not finite, ``'X'`` or ``'y'``, with its first such row."""

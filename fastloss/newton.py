@@ -101,6 +101,12 @@ class Frame(NamedTuple):
         """Give the gradient with respect to these coordinates."""
         return gradient - self.means * gradient[-1:] if self.means.any() else gradient
 
+    def coordinates(self, step: Vector) -> Vector:
+        """Give a step of the coefficients in these coordinates."""
+        own = step.copy()
+        own[-1:] += self.means @ step
+        return own
+
     def step(self, step: Vector) -> Vector:
         """Give a step in these coordinates as one of the coefficients."""
         back = step.copy()

@@ -14,6 +14,7 @@ from fastloss.model import Curvature
 from fastloss.place import as_real
 from fastloss.reduction import Reduction
 from fastloss.residual import ResidualObjective
+from fastloss.scale import Spread
 from fastloss.typing import Array, Vector
 
 __all__ = ["LinearObjective", "ResidualObjective", "rho"]
@@ -31,7 +32,8 @@ class LinearObjective:
         Read where it lies if it is float32 or float64 and its rows or its columns are runs of
         memory, as in C and Fortran order and slices of these; copied to float64 otherwise. Or a
         sparse matrix or array of SciPy's, read where it lies if it is CSR, or CSC with entries in
-        the order of rows, and copied to one of these otherwise. Not changed, and not to be changed while the objective is in use.
+        the order of rows, and copied to one of these otherwise. Not changed, and not to be changed
+        while the objective is in use.
     y : array_like of real numbers, shape (n,)
         What is to be predicted.
     loss : Loss, optional
@@ -125,9 +127,19 @@ class LinearObjective:
         return other
 
     @property
+    def divisor(self) -> float:
+        """What the sum of the losses is divided by."""
+        return self._divisor
+
+    @property
     def l2_of_mean(self) -> float:
         """The penalty's strength beside the mean of the losses, whatever the reduction."""
         return self.l2 * self._divisor / self._count
+
+    @property
+    def count(self) -> float:
+        """The number of rows, or the sum of their weights."""
+        return self._count
 
     @property
     def size(self) -> int:
@@ -292,6 +304,14 @@ class LinearObjective:
     def _with_ridge(self, gram: Array) -> Array:
         gram[np.diag_indices(self.shape[1])] += self.l2
         return gram
+
+    def spread(self, w: Vector) -> Spread:
+        """Measure the residuals at ``w``."""
+        return self.model.spread(self._with_intercept(w))
+
+    def within(self, w: Vector, threshold: float) -> int:
+        """Count the residuals at ``w`` whose absolute value is below the threshold."""
+        return self.model.within(self._with_intercept(w), threshold)
 
     def residuals(self, w: ArrayLike) -> Any:
         """Give ``X @ w - y``, with the intercept if there is one.

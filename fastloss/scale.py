@@ -1,11 +1,32 @@
-"""The scale of residuals, by a measure that outliers do not move."""
+"""How residuals are spread: their scale, by a measure that outliers do not move, and their size."""
 
-from typing import Any
+from math import sqrt
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastloss.losses import MSELoss
+
 # The median of |r| of a standard normal variable: makes the MAD an estimate of its deviation.
 NORMAL_MEDIAN = 0.6744897501960817
+
+
+class Spread(NamedTuple):
+    """What a fit has to know of residuals, which it need not hold for that."""
+
+    scale: float
+    """See :func:`mad`."""
+    norm: float
+    """The root of the weighted sum of their squares."""
+    largest: float
+    """In absolute value."""
+
+    @classmethod
+    def of(cls, residuals: Any, weight: Any = None) -> "Spread":
+        """Measure residuals, see :func:`mad`, which are not needed any more."""
+        norm = sqrt(MSELoss(reduction="sum")(residuals, 0.0, weight))
+        largest = max(float(residuals.max()), -float(residuals.min()))
+        return cls(mad(residuals, weight, overwrite=True), norm, largest)
 
 
 def mad(residuals: Any, weight: Any = None, *, overwrite: bool = False) -> float:

@@ -70,6 +70,7 @@ class Search:
                 self.frame, point = Frame.of(squares)
                 squared = self.frame.means**2  # these stay where only their difference counts
             check_finite(squares, point.value, point.gradient, point.gram, squared)
+            self.gram = point.gram
             # Least squares: where R's rlm starts, and within reach of any other minimum.
             self.w = self._stepped(point)
             steps.nfev += 1
@@ -113,12 +114,11 @@ class Search:
         self.w, self.known = point.w, (loss, point)
         if not self.converged and not self.steps.over and not self.squares.l2:
             # Where every row is met, what is left of the gradient is rounding over the threshold.
-            largest = float(abs(self.squares.residuals(self.w)).max())
-            self.converged = largest <= MET * self._least()
+            self.converged = self.squares.spread(self.w).largest <= MET * self._least()
 
     def _least(self) -> float:
         """Give the residual below which all is rounding."""
-        return float(np.finfo(float).eps) * float(abs(self.squares.y).max())
+        return float(np.finfo(float).eps) * self.squares.model.largest_target()
 
     def _stepped(self, point: Point) -> Vector:
         """Take one whole step."""
@@ -183,8 +183,7 @@ class Search:
         threshold, limit = self._scale(), self.steps.limit
         found = False
         while not self.steps.over:
-            within = int((abs(self.squares.residuals(self.w)) < threshold).sum())
-            if within < ROWS_WITHIN * self.w.size:
+            if self.squares.within(self.w, threshold) < ROWS_WITHIN * self.w.size:
                 break
             self.steps.limit = min(limit, self.steps.nit + STEPS_A_THRESHOLD)
             before = self.w
@@ -239,12 +238,11 @@ class Search:
 
     def _alternate(self, loss: Loss) -> Loss:
         """Estimate scale and coefficients in turns until the residuals stay where they are."""
-        residuals = self.squares.residuals(self.w)
         least = self._least()
         while True:
-            scale = mad(residuals, self.squares.weight)
-            found = at_scale(loss, max(scale, least, np.finfo(float).tiny))
-            if scale <= least:  # most rows are met exactly
+            spread, before = self.squares.spread(self.w), self.w
+            found = at_scale(loss, max(spread.scale, least, np.finfo(float).tiny))
+            if spread.scale <= least:  # most rows are met exactly
                 self.converged = True
                 return found
             if self.steps.over:
@@ -257,15 +255,25 @@ class Search:
                 self.steps.done(self.w, quadratic[0])
             else:
                 self._minimise_by_scipy(objective)
-            before, residuals = residuals, self.squares.residuals(self.w)
-            rows = self.squares.shape[0]
-            noise = 2 * self.frame.noise(self.w) * rows**0.5 if self.newton else 0.0
-            if _norm(residuals - before) <= self.tol * _norm(before) + noise:
+            noise = 2 * self.frame.noise(self.w) * self.squares.count**0.5 if self.newton else 0.0
+            if self._change(self.w - before) <= self.tol * spread.norm + noise:
                 self.converged = True
                 return found
 
+    def _change(self, step: Vector) -> float:
+        """Give the norm of what a step changes the residuals by."""
+        squares = self.squares
+        if self.newton:
+            step = self.frame.coordinates(step)
+            product = self.gram @ step
+        else:
+            product = squares.hessp(self.w, step)
+        p = squares.shape[1]
+        curved = float(step @ product) - squares.l2 * float(step[:p] @ step[:p])
+        return sqrt(max(0.0, curved * squares.divisor / 2))
+
     def _scale(self) -> float:
-        return mad(self.squares.residuals(self.w), self.squares.weight, overwrite=True)
+        return self.squares.spread(self.w).scale
 
     def _rough_scale(self) -> float:
         """Give the scale of the residuals of some rows, where these are at hand."""
@@ -330,8 +338,3 @@ def _threshold(loss: Loss) -> float | None:
     if type(formula) in (SmoothL1, Huber):
         return float(formula[0])
     return 0.0 if type(formula) is L1 else None
-
-
-def _norm(vector: Any) -> float:
-    """Give the Euclidean norm of an array of any library."""
-    return sqrt(float((vector * vector).sum()))

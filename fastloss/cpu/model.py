@@ -14,6 +14,7 @@ from fastloss.formulas import Formula
 from fastloss.loss import Loss
 from fastloss.model import Curvature, check_matrix, check_vector, check_weights
 from fastloss.place import Place
+from fastloss.scale import Spread
 from fastloss.typing import Array, Vector
 
 # Bytes of rows that are multiplied out at once, so that no copy of X is made.
@@ -170,6 +171,18 @@ class HostModel:
     def residuals(self, w: Vector) -> Vector:
         """Give ``X @ w - y``."""
         return linear.residuals(self._design, self.y, w)
+
+    def spread(self, w: Vector) -> Spread:
+        """Measure the residuals."""
+        return Spread.of(self.residuals(w), self.weight)
+
+    def within(self, w: Vector, threshold: float) -> int:
+        """Count the residuals whose absolute value is below the threshold."""
+        return int((abs(self.residuals(w)) < threshold).sum())
+
+    def largest_target(self) -> float:
+        """Give the largest absolute value of y."""
+        return float(abs(self.y).max())
 
     def first_bad_rows(self) -> dict[str, int]:
         """Name what is not finite with its first such row."""
