@@ -73,6 +73,9 @@ class ArrayModel:
     ) -> None:
         """Leave it to two passes."""
 
+    def head(self, count: int) -> None:
+        """Leave X where it is."""
+
     def sample(self, count: int) -> None:
         """Leave X where it is."""
 

@@ -53,6 +53,9 @@ class Model(Protocol):
         In one pass over X, with a column of ones beside it; None where that is not to be had.
         """
 
+    def head(self, count: int) -> Array | None:
+        """Give X's first rows, at most ``count``, in float64; None if not at hand."""
+
     def sample(self, count: int) -> tuple[Array, Vector, Vector | None] | None:
         """Give ``count`` rows of X in float64, of y and of the weights; None if not at hand.
 

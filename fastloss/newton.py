@@ -27,8 +27,10 @@ UNSOLVED = 0.5
 # The slope of a column is known to about 1e-16 of its offset: one that varies by less than this
 # part of its offset is judged as if it varied by that much.
 OFFSET = 1e-6
-# Rows whose medians are near enough to the columns' means to be taken off before they are squared.
-SAMPLE = 1024
+# Rows whose medians are near enough to the columns' means to be taken off before they are squared,
+# unless what is left of these is so many times the columns' deviation: then 12 of 16 digits are.
+HEAD = 1024
+FAR = 100.0
 # A column that varies by less than this part of its mean is constant.
 CONSTANT = 1e-12
 # A step that promises to gain less than this part of the value is likely to be the last one: its
@@ -79,17 +81,22 @@ class Frame(NamedTuple):
     def of(cls, squares: LinearObjective) -> tuple["Frame", "Point"]:
         """Measure the columns of an objective of squared errors; give it at 0 too.
 
-        In one pass over X where it gives curvature with the gradient: then some rows say what to
-        take off the columns first, and the rest of their means is taken off the products.
+        In one pass over X where it gives curvature with the gradient: then the first rows say what
+        to take off the columns, and the rest of their means is taken off the products. Where these
+        rows are nothing like the others, there is a second pass.
         """
         p, start = squares.shape[1], np.zeros(squares.size)
         means, rest = np.zeros(squares.size), np.zeros(squares.size)
         if squares.fit_intercept:
-            sample = squares.model.sample(SAMPLE) if squares.one_pass else None
-            means[:p] = _means(squares) if sample is None else np.median(sample[0], axis=0)
+            head = squares.model.head(HEAD) if squares.one_pass else None
+            means[:p] = _means(squares) if head is None else np.median(head, axis=0)
         value, gradient, gram = squares.quadratic(start, own, means[:p])
         if squares.fit_intercept:
             rest[:p] = gram[:p, p] / gram[p, p]
+            if _far(gram, rest):
+                means += rest
+                value, gradient, gram = squares.quadratic(start, own, means[:p])
+                rest[:p] = gram[:p, p] / gram[p, p]
             gram -= gram[p, p] * np.outer(rest, rest)
             gram[:p, p] = gram[p, :p] = 0.0
             means += rest
@@ -201,6 +208,14 @@ def _at(objective: LinearObjective, w: Vector, frame: Frame, halvings: int = 0) 
         return Point(w, *objective(w), None, halvings)
     with np.errstate(over="ignore", invalid="ignore"):
         return Point(w, *objective.quadratic(w, own, frame.means), halvings)
+
+
+def _far(gram: Array, rest: Vector) -> bool:
+    """Whether the squares of means that are still in X'DX hide the columns' variances."""
+    p = gram.shape[0] - 1
+    offsets = gram[p, p] * rest[:p] ** 2
+    variances = np.diag(gram)[:p] - offsets
+    return bool((offsets > FAR**2 * np.maximum(variances, 0.0)).any())
 
 
 def _means(objective: LinearObjective) -> Vector:

@@ -26,6 +26,7 @@ STEPS_A_THRESHOLD = 30
 # A fit of more than so many times that many rows for each column starts from these rows' minimum,
 # where the gradient is so small a part of that at 0.
 ROWS_OF_START = 64
+ROWS_OF_SCALE = 1024
 LARGE = 8
 START = 1e-4
 # Absolute error, whose threshold is 0, is approached as long as this many rows lie within the
@@ -153,7 +154,7 @@ class Search:
         With a tenth of outliers, all on one side, that saves three passes over X of ten.
         """
         squares, p = self.squares, self.squares.shape[1]
-        count = max(newton.SAMPLE, ROWS_OF_START * p)
+        count = max(ROWS_OF_SCALE, ROWS_OF_START * p)
         if squares.shape[0] < LARGE * count:
             return
         sample = squares.model.sample(count)
@@ -277,7 +278,7 @@ class Search:
 
     def _rough_scale(self) -> float:
         """Give the scale of the residuals of some rows, where these are at hand."""
-        sample = self.squares.model.sample(newton.SAMPLE)
+        sample = self.squares.model.sample(ROWS_OF_SCALE)
         if sample is None:
             return self._scale()
         X, y, weight = sample

@@ -126,12 +126,13 @@ class HostModel:
         product = gram.whole(found.grams.sum(axis=0), found.ones.sum(axis=0))
         return sums.total(found.totals), found.gradients.sum(axis=0), product
 
+    def head(self, count: int) -> Array | None:
+        """Give X's first rows."""
+        return np.asarray(self.X[:count], np.float64)
+
     def sample(self, count: int) -> tuple[Array, Vector, Vector | None] | None:
         """Give rows at the multiples of the golden ratio, which meet no period of the data."""
-        n = self.shape[0]
-        rows = np.arange(min(n, count))
-        if count < n:
-            rows = (rows * GOLDEN % 1.0 * n).astype(np.intp)
+        rows = spread_out(self.shape[0], count)
         weight = None if self.weight is None else self.weight[rows]
         return np.asarray(self.X[rows], np.float64), np.asarray(self.y[rows], np.float64), weight
 
@@ -139,34 +140,7 @@ class HostModel:
         self, formula: Formula, w: Vector, curvature: Curvature, means: Vector | None, size: int
     ) -> Array:
         """Give ``X.T @ D @ X``, from blocks of the rows that have curvature."""
-        n, p = self.shape
-        total = np.zeros((size, size))
-        rows = max(1, BLOCK_BYTES // (8 * max(p, 1)))
-        for low in range(0, n, rows):
-            block = np.asarray(self.X[low : low + rows], np.float64)
-            diagonal = self._diagonal(block, low, formula, w, curvature)
-            if means is not None:
-                block = block - means[:p]
-            curved = np.flatnonzero(diagonal)  # rows beyond the threshold have no curvature
-            if curved.size < block.shape[0]:
-                block, diagonal = block[curved], diagonal[curved]
-            if size > p:
-                block = np.column_stack((block, np.ones(curved.size)))
-            total += block.T @ (diagonal[:, None] * block)
-        return total
-
-    def _diagonal(
-        self, block: Any, low: int, formula: Formula, w: Vector, curvature: Curvature
-    ) -> Vector:
-        """Give the diagonal of D for some rows, the first of which is ``low``, weights included."""
-        p = self.shape[1]
-        high = low + block.shape[0]
-        target = self.y[low:high]
-        predictions = block @ w[:p] + w[p]
-        grad, hess = Loss(formula, "none").grad_and_hess(predictions, target)
-        found = np.asarray(curvature(predictions - target, grad, hess, np.where), np.float64)
-        diagonal: Vector = found if self.weight is None else found * self.weight[low:high]
-        return diagonal
+        return gram_of(self.X, self.y, self.weight, formula, w, curvature, means, size)
 
     def residuals(self, w: Vector) -> Vector:
         """Give ``X @ w - y``."""
@@ -186,15 +160,7 @@ class HostModel:
 
     def first_bad_rows(self) -> dict[str, int]:
         """Name what is not finite with its first such row."""
-        rows = np.flatnonzero(~np.isfinite(self.y))
-        bad = {"y": int(rows[0])} if rows.size else {}
-        for low in range(0, self.shape[0], 8192):
-            block = self.X[low : low + 8192]
-            rows = np.flatnonzero(~np.isfinite(block).all(axis=1))
-            if rows.size:
-                bad["X"] = int(low + rows[0])
-                break
-        return bad
+        return first_bad_rows(self.X, self.y)
 
     def on_host(self) -> tuple[Array, Vector | None]:
         """Give X and the weights."""
@@ -204,3 +170,63 @@ class HostModel:
         """Give the array itself."""
         vector: Vector = array
         return vector
+
+
+def spread_out(n: int, count: int) -> Vector:
+    """Choose ``count`` of n rows, or all; the first of them are those of a smaller count."""
+    rows = np.arange(min(n, count))
+    return rows if count >= n else (rows * GOLDEN % 1.0 * n).astype(np.intp)
+
+
+def gram_of(
+    X: Array,
+    y: Vector,
+    weight: Vector | None,
+    formula: Formula,
+    w: Vector,
+    curvature: Curvature,
+    means: Vector | None,
+    size: int,
+) -> Array:
+    """Give ``X.T @ D @ X``, block by block, see :meth:`fastloss.model.Model.gram`."""
+    n, p = X.shape
+    total = np.zeros((size, size))
+    rows = max(1, BLOCK_BYTES // (8 * max(p, 1)))
+    for low in range(0, n, rows):
+        high = low + rows
+        block = np.asarray(X[low:high], np.float64)
+        here = None if weight is None else weight[low:high]
+        diagonal = diagonal_of(block, y[low:high], here, formula, w, curvature)
+        if means is not None:
+            block = block - means[:p]
+        curved = np.flatnonzero(diagonal)  # rows beyond the threshold have no curvature
+        if curved.size < block.shape[0]:
+            block, diagonal = block[curved], diagonal[curved]
+        if size > p:
+            block = np.column_stack((block, np.ones(curved.size)))
+        total += block.T @ (diagonal[:, None] * block)
+    return total
+
+
+def diagonal_of(
+    X: Any, y: Vector, weight: Vector | None, formula: Formula, w: Vector, curvature: Curvature
+) -> Vector:
+    """Give the diagonal of D for some rows, weights included."""
+    p = X.shape[1]
+    predictions = X @ w[:p] + w[p]
+    grad, hess = Loss(formula, "none").grad_and_hess(predictions, y)
+    found = np.asarray(curvature(predictions - y, grad, hess, np.where), np.float64)
+    diagonal: Vector = found if weight is None else found * weight
+    return diagonal
+
+
+def first_bad_rows(X: Array, y: Vector) -> dict[str, int]:
+    """Name what is not finite, ``'X'`` or ``'y'``, with its first such row."""
+    rows = np.flatnonzero(~np.isfinite(y))
+    bad = {"y": int(rows[0])} if rows.size else {}
+    for low in range(0, X.shape[0], 8192):
+        rows = np.flatnonzero(~np.isfinite(X[low : low + 8192]).all(axis=1))
+        if rows.size:
+            bad["X"] = int(low + rows[0])
+            break
+    return bad

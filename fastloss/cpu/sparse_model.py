@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from fastloss.cpu.design import Design
-from fastloss.cpu.model import HostModel
+from fastloss.cpu.model import HostModel, diagonal_of
 from fastloss.cpu.sparse import centred, compressed
 from fastloss.formulas import Formula
 from fastloss.model import Curvature
@@ -37,6 +37,9 @@ class SparseModel(HostModel):
     ) -> None:
         """Leave it to two passes: SciPy's product of sparse matrices makes few zeros."""
 
+    def head(self, count: int) -> None:
+        """Leave it: most entries are zero."""
+
     def sample(self, count: int) -> None:
         """Leave it: most entries are zero."""
 
@@ -48,7 +51,9 @@ class SparseModel(HostModel):
         rows = ROWS if self.X.format == "csr" else max(ROWS, -(-self.shape[0] // CUTS))
         for low in range(0, self.shape[0], rows):
             block = self.X[low : low + rows].tocsr()
-            diagonal = self._diagonal(block, low, formula, w, curvature)
+            high = low + block.shape[0]
+            weight = None if self.weight is None else self.weight[low:high]
+            diagonal = diagonal_of(block, self.y[low:high], weight, formula, w, curvature)
             curved = np.flatnonzero(diagonal)
             block, diagonal = block[curved].astype(np.float64), diagonal[curved]
             scaled = block.copy()
