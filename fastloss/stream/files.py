@@ -48,6 +48,11 @@ class Files:
             _refuse_filter(source, self.rows)
         self.schema = self._files[0].footer.schema.to_arrow_schema()
 
+    def longest_group(self) -> int:
+        """Give the rows of the longest row group."""
+        footers = (file.footer for file in self._files)
+        return max(int(rows) for footer in footers for rows in _group_rows(footer))
+
     def check(self, names: Sequence[str]) -> None:
         """See that each file has the columns, in the types of the first one."""
         first = self._files[0].path
@@ -119,8 +124,12 @@ def _refuse_filter(source: dataset.Dataset, rows: int) -> None:
         )
 
 
+def _group_rows(footer: Any) -> list[int]:
+    return [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
+
+
 def _groups_from(footer: Any, skip: int) -> tuple[list[int], int]:
     """Give the row groups that hold what comes after ``skip`` rows, and the rest to skip."""
-    ends = list(accumulate(footer.row_group(i).num_rows for i in range(footer.num_row_groups)))
+    ends = list(accumulate(_group_rows(footer)))
     first = sum(end <= skip for end in ends)
     return list(range(first, len(ends))), skip - (ends[first - 1] if first else 0)

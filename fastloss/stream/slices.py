@@ -56,7 +56,7 @@ class Slices:
         return self._X.dtype
 
     def rows_within(self, budget: int) -> int:
-        """Give the most rows to a block with which a pass holds ``budget`` bytes; at least one."""
+        """Give the most rows to a block with which a pass holds about ``budget`` bytes."""
         row = sum(stored.bytes_of(1) for stored in self._all())
         return shared.rows_within(budget, row, sum(stored.beside() for stored in self._all()))
 
