@@ -87,10 +87,12 @@ def test_an_error_comes_after_the_items_before_it_with_its_traceback(after):
 
 def test_closing_stops_the_producer():
     numbers = Numbers()
-    items = ahead(numbers)
+    producer = iter(numbers)
+    items = ahead(producer)
     next(items)
     items.close()
     assert numbers.closed
+    assert list(producer) == []
 
 
 def test_forgetting_the_generator_stops_the_producer():
