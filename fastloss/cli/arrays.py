@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from fastloss.cli.errors import CommandError, reading
-from fastloss.cli.tables import precision
+from fastloss.columns import precision
 from fastloss.typing import Array
 
 
@@ -61,7 +61,7 @@ class ArrayTable:
         first, last = numbers[0], numbers[-1]
         side_by_side = numbers == list(range(first, last + 1))
         chosen = array[:, first : last + 1] if side_by_side else array[:, numbers]
-        return chosen.astype(precision(chosen), copy=False)
+        return chosen.astype(precision(chosen.dtype), copy=False)
 
 
 def npy(path: Path) -> ArrayTable:

@@ -8,24 +8,13 @@ from typing import Any, NoReturn
 import pyarrow as pa
 from pyarrow import compute, csv, dataset
 
+from fastloss.arrow import TEXT, is_number, to_numpy, value_type, words
 from fastloss.cli.errors import CommandError, reading
 from fastloss.typing import Array
 
 # A line longer than a block cannot be read: thousands of columns still fit in 4 MiB.
 CSV_BLOCK = 1 << 22
 EMPTY = "Empty CSV file"
-
-# What becomes float64 without loss of meaning.
-NUMBERS = (
-    pa.types.is_integer,
-    pa.types.is_floating,
-    pa.types.is_boolean,
-    pa.types.is_decimal,
-    pa.types.is_null,
-)
-# What NumPy takes as it is, missing values becoming NaN.
-DIRECT = (pa.types.is_integer, pa.types.is_float32, pa.types.is_float64)
-TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary)
 
 
 class CsvTable:
@@ -139,14 +128,10 @@ def _parsing(on_ragged: str, seen: list[Any] | None = None) -> Any:
 
 
 def _numbers(name: str, column: Any) -> Array:
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if not any(is_type(column.type) for is_type in NUMBERS):
+    if not is_number(column.type):
+        column = column.cast(value_type(column.type))
         _refuse(name, column, _first_given(column))
-    if not any(is_type(column.type) for is_type in DIRECT):
-        column = column.cast(pa.float64())
-    array: Array = column.to_numpy()
-    return array
+    return to_numpy(column)
 
 
 def _parsed(name: str, column: Any) -> Any:
@@ -179,8 +164,7 @@ def _first_given(column: Any) -> int:
 
 
 def _refuse(name: str, column: Any, row: int) -> NoReturn:
-    what = "text" if any(is_type(column.type) for is_type in TEXT) else str(column.type)
-    message = f"column {name!r} holds {what}, not numbers"
+    message = f"column {name!r} holds {words(column.type)}, not numbers"
     if row >= 0:
         message += f": row {row + 1} is {_shown(column[row])}"
     raise CommandError(message)

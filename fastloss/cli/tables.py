@@ -1,19 +1,17 @@
 """From a file and column names to X and y, or to an error that says which column or row."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from fastloss.cli.errors import INSTALL, CommandError
+from fastloss.columns import choose as choose_names
+from fastloss.columns import precision
 from fastloss.typing import Array, Vector
 
-# Column names that an error lists.
-LISTED = 10
 # Bytes of X looked through for NaN at once, so that the marks stay small.
 BLOCK_BYTES = 1 << 21
 
@@ -130,59 +128,17 @@ def open_table(path: Path) -> Table:
 def choose(
     path: Path, names: Sequence[str], target: str, features: Sequence[str] | None
 ) -> list[str]:
-    """Check the names that were asked for.
-
-    Parameters
-    ----------
-    path : Path
-        The file, for messages.
-    names : sequence of str
-        The columns it has.
-    target : str
-        The column to predict.
-    features : sequence of str, optional
-        The columns to predict it from.
-
-    Returns
-    -------
-    list of str
-        The features.
+    """Check the names that were asked for, see :func:`fastloss.columns.choose`.
 
     Raises
     ------
     CommandError
-        If a name is unknown, given twice or found twice, or there are no features.
+        If they are not columns of the file.
     """
-    found = Counter(names)
-    chosen = list(features or ()) if features is not None else [n for n in names if n != target]
-    for name in (target, *chosen):
-        if not found[name]:
-            raise CommandError(_unknown(path, name, names))
-    if target in chosen:
-        raise CommandError(f"the target {target!r} is among the features")
-    for name, count in Counter(chosen).items():
-        if count > 1 and features is not None:
-            raise CommandError(f"the feature {name!r} is given {count} times")
-    for name in (target, *chosen):
-        if found[name] > 1:
-            raise CommandError(f"{path} has {found[name]} columns called {name!r}")
-    if not chosen:
-        raise CommandError(f"no features: {path} must have a column besides the target {target!r}")
-    return chosen
-
-
-def precision(array: Array) -> np.dtype[Any]:
-    """Give the precision that a column is kept in: float32 if it has it, else float64."""
-    return np.dtype(np.float32 if array.dtype == np.float32 else np.float64)
-
-
-def _unknown(path: Path, name: str, names: Sequence[str]) -> str:
-    spelled = {n.casefold(): n for n in names}
-    near = get_close_matches(name.casefold(), spelled, n=1)
-    guess = f", did you mean {spelled[near[0]]!r}?" if near else ""
-    listed = ", ".join(repr(n) for n in names[:LISTED])
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return f"{path} has no column {name!r}{guess} (it has {listed or 'no columns'}{more})"
+    try:
+        return choose_names(path, names, target, features)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
 
 
 def _arrays(table: Table, target: str, features: Sequence[str]) -> tuple[Array, Vector]:
@@ -195,14 +151,14 @@ def _arrays(table: Table, target: str, features: Sequence[str]) -> tuple[Array, 
 
 
 def _vector(column: Array) -> Vector:
-    return np.ascontiguousarray(column, precision(column)).reshape(-1)
+    return np.ascontiguousarray(column, precision(column.dtype)).reshape(-1)
 
 
 def _side_by_side(columns: Iterator[Array], rows: int, count: int) -> Array:
     """Fill X as columns arrive, so that at most one is held besides it."""
     X: Array = np.empty((rows, count), np.float32, order="F")
     for j, column in enumerate(columns):
-        if precision(column) != X.dtype:
+        if precision(column.dtype) != X.dtype:
             # At the first column X is still untouched memory, which costs nothing to replace.
             wider = np.empty((rows, count), np.float64, order="F")
             wider[:, :j] = X[:, :j]

@@ -1,0 +1,135 @@
+"""The Parquet files of a data set, and their rows as batches of Arrow."""
+
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from itertools import accumulate
+from os import PathLike
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+from pyarrow import dataset, parquet
+
+from fastloss.place import type_name
+from fastloss.stream.rows import reading
+
+
+class File(NamedTuple):
+    """One of the files."""
+
+    path: str
+    low: int
+    """The number of its first row."""
+    footer: Any
+
+
+class Files:
+    """The files, in Arrow's order.
+
+    Parameters
+    ----------
+    source : path or pyarrow.dataset.Dataset
+        A file, a folder of files, or a data set of Parquet files.
+    """
+
+    def __init__(self, source: str | PathLike[str] | dataset.Dataset) -> None:
+        found = _open(source)
+        self.name = str(source) if isinstance(source, str | PathLike) else "the data set"
+        if not found.files:
+            raise ValueError(f"{self.name} has no Parquet files")
+        self._filesystem = found.filesystem
+        self._files: list[File] = []
+        low = 0
+        for path in found.files:
+            with self._open(path) as file:
+                self._files.append(File(path, low, file.metadata))
+            low += file.metadata.num_rows
+        self.rows = low
+        if isinstance(source, dataset.Dataset):
+            _refuse_filter(source, self.rows)
+        self.schema = self._files[0].footer.schema.to_arrow_schema()
+
+    def longest_group(self) -> int:
+        """Give the rows of the longest row group."""
+        footers = (file.footer for file in self._files)
+        return max(int(rows) for footer in footers for rows in _group_rows(footer))
+
+    def check(self, names: Sequence[str]) -> None:
+        """See that each file has the columns, in the types of the first one."""
+        first = self._files[0].path
+        for path, _, footer in self._files:
+            schema = footer.schema.to_arrow_schema()
+            for name in names:
+                if (count := schema.names.count(name)) != 1:
+                    raise ValueError(f"{path} has {count or 'no'} columns {name!r}, {first} one")
+                kind, expected = schema.field(name).type, self.schema.field(name).type
+                if kind != expected:
+                    raise TypeError(
+                        f"column {name!r} holds {kind} in {path}, but {expected} in {first}"
+                    )
+
+    def batches(
+        self, names: Sequence[str], rows: int, buffer: int, low: int
+    ) -> Generator[Any, None, None]:
+        """Give batches of at most ``rows`` rows, from row ``low`` on.
+
+        Row groups before it are not read. Pages are read through ``buffer`` bytes for each column.
+        """
+        for file in self._files:
+            if file.low + file.footer.num_rows > low:
+                yield from self._batches_of(file, names, rows, buffer, max(0, low - file.low))
+
+    def _batches_of(
+        self, part: File, names: Sequence[str], rows: int, buffer: int, skip: int
+    ) -> Generator[Any, None, None]:
+        groups, skip = _groups_from(part.footer, skip)
+        with closing(self._open(part.path, buffer_size=buffer, metadata=part.footer)) as file:
+            batches = file.iter_batches(rows, groups, list(names), use_threads=False)
+            while True:
+                with reading(part.path):
+                    batch = next(batches, None)
+                if batch is None:
+                    return
+                if skip < len(batch):
+                    yield batch.slice(skip)
+                skip = max(0, skip - len(batch))
+
+    def _open(self, path: str, **options: Any) -> Any:
+        # pre_buffer would read whole row groups.
+        with reading(path):
+            return parquet.ParquetFile(
+                path, filesystem=self._filesystem, pre_buffer=False, **options
+            )
+
+
+def _open(source: Any) -> Any:
+    if isinstance(source, str | PathLike):
+        with reading(source):
+            # Only found, not opened: that is done one by one, so that errors name the file.
+            return dataset.dataset(source, schema=pa.schema([]), format="parquet")
+    if not isinstance(source, dataset.FileSystemDataset):
+        raise TypeError(
+            "source must be a path or a pyarrow.dataset.Dataset of Parquet files, got "
+            f"{type_name(source)}"
+        )
+    if not isinstance(source.format, dataset.ParquetFileFormat):
+        raise TypeError(f"source must have Parquet files, got {source.format.default_extname}")
+    return source
+
+
+def _refuse_filter(source: dataset.Dataset, rows: int) -> None:
+    if (count := source.count_rows()) != rows:
+        raise ValueError(
+            f"source must be a Dataset without a filter, got {count} of the {rows} rows of its "
+            "files"
+        )
+
+
+def _group_rows(footer: Any) -> list[int]:
+    return [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
+
+
+def _groups_from(footer: Any, skip: int) -> tuple[list[int], int]:
+    """Give the row groups that hold what comes after ``skip`` rows, and the rest to skip."""
+    ends = list(accumulate(_group_rows(footer)))
+    first = sum(end <= skip for end in ends)
+    return list(range(first, len(ends))), skip - (ends[first - 1] if first else 0)

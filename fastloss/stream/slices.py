@@ -1,0 +1,88 @@
+"""Rows of arrays that are read by slices: zarr, h5py, memory maps, NumPy."""
+
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+
+from fastloss.model import check_matrix, check_vector
+from fastloss.stream import rows as shared
+from fastloss.stream.ahead import ahead
+from fastloss.stream.rows import Block
+from fastloss.stream.stored import Reader, Stored
+
+
+class Slices:
+    """Rows of X, y and weights, each any object with a shape, a dtype and slices of rows.
+
+    Where X has chunks, as in zarr and HDF5, each is read once in a pass, whatever the rows of a
+    block; one is then held in memory beside the blocks.
+
+    Parameters
+    ----------
+    X : array-like
+        The design matrix, of shape (n, p).
+    y : array-like
+        The targets, of shape (n,).
+    weight : array-like, optional
+        One for each row.
+
+    Raises
+    ------
+    TypeError
+        If one does not hold real numbers.
+    ValueError
+        If the shapes do not fit.
+    """
+
+    def __init__(self, X: Any, y: Any, weight: Any = None) -> None:
+        self._X = Stored("X", X)
+        check_matrix(self._X.shape)
+        self._vectors = [Stored("y", y)]
+        if weight is not None:
+            self._vectors.append(Stored("weight", weight))
+        for vector in self._vectors:
+            check_vector(vector.name, vector.shape, self._X.shape[0])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape of X."""
+        n, p = self._X.shape
+        return n, p
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the blocks of X."""
+        return self._X.dtype
+
+    def rows_within(self, budget: int) -> int:
+        """Give the most rows to a block with which a pass holds about ``budget`` bytes."""
+        row = sum(stored.bytes_of(1) for stored in self._all())
+        return shared.rows_within(budget, row, sum(stored.beside() for stored in self._all()))
+
+    def block(self, low: int, high: int) -> Block:
+        """Read the rows from ``low`` to before ``high``."""
+        shared.check_range(self.shape[0], low, high)
+        return next(self._read(high - low, low))
+
+    def blocks(self, rows: int, low: int = 0) -> Generator[Block, None, None]:
+        """Give blocks of ``rows`` rows in order, see :meth:`fastloss.stream.rows.Rows.blocks`.
+
+        Arrays in memory are not copied.
+        """
+        shared.check_blocks(self.shape[0], rows, low)
+        blocks = self._read(rows, low)
+        return blocks if self._in_memory() else ahead(blocks, shared.ALIVE - 1)
+
+    def _read(self, rows: int, low: int) -> Generator[Block, None, None]:
+        n = self.shape[0]
+        readers = [Reader(stored, min(rows, n)) for stored in self._all()]
+        for at in range(low, n, rows):
+            X, y, *weight = (reader.take(at, min(at + rows, n)) for reader in readers)
+            yield Block(at, X, y, weight[0] if weight else None)
+
+    def _in_memory(self) -> bool:
+        return all(stored.in_memory for stored in self._all())
+
+    def _all(self) -> list[Stored]:
+        return [self._X, *self._vectors]
