@@ -28,8 +28,10 @@ COLUMN_TILE_BYTES = 1 << 22
 BLOCKS = 128
 # Bytes of all partial results at most, but for two blocks: a sparse X may have millions of columns.
 PARTIAL_BYTES = 1 << 25
-# Bytes of X in a block at most, so that blocks can be read one after the other.
-BLOCK_BYTES = 1 << 26
+# Bytes of X in a block at most, so that several are read at a time where X is not in memory; but so
+# many times those of its results.
+BLOCK_BYTES = 1 << 23
+BYTES_A_RESULT = 64
 # Columns up to which X'DX comes in the same pass: a block's products are 557 KB then.
 MOST = 256
 FLOAT64 = np.dtype(np.float64)
@@ -49,15 +51,17 @@ class Design(NamedTuple):
     """Rows of a block, a multiple of ``tile``."""
 
     @classmethod
-    def of(cls, X: Array, count: int | None = None) -> "Design":
+    def of(cls, X: Array, like: "Design | None" = None) -> "Design":
         """Take X as it lies if it is float32 or float64 and its rows or columns are runs.
 
-        It may be some of ``count`` rows, from the start of a block to the end of one.
+        It may be some blocks of a larger X, ``like`` that one.
         """
         n, p = X.shape
         columns = X.flags.f_contiguous and not X.flags.c_contiguous
         if not X.flags.forc:
             columns = not _has_runs(X) and _has_runs(X.T)
+        if like is not None:  # a single row lies in either order
+            columns = like.columns
         matrix = X.T if columns else X
         if X.flags.forc or not _has_runs(matrix):
             dtype = X.dtype if X.dtype in (np.float32, np.float64) else FLOAT64
@@ -68,9 +72,14 @@ class Design(NamedTuple):
             tile = max(_rows(row, TILE_BYTES), min(COLUMN_ROWS, _rows(row, COLUMN_TILE_BYTES)))
         else:
             tile = _rows(row, SHORT_TILE_BYTES if row <= SHORT_ROW else TILE_BYTES)
+        design = cls(matrix, columns, (n, p), matrix.size, tile, 0)
+        return design.among(n) if like is None else design._replace(rows=like.rows)
+
+    def among(self, n: int) -> "Design":
+        """Give it the blocks that ``n`` rows like these would have."""
+        p = self.shape[1]
         results = width_of(p) ** 2 if p <= MOST else p + 1
-        rows = block_rows(n if count is None else count, row, tile, results)
-        return cls(matrix, columns, (n, p), matrix.size, tile, rows)
+        return self._replace(rows=block_rows(n, p * self.matrix.itemsize, self.tile, results))
 
     @classmethod
     def of_sparse(cls, X: Any) -> "Design":
@@ -86,6 +95,13 @@ class Design(NamedTuple):
         mean = -(-rows[0].size // max(n, 1)) * (rows[0].itemsize + rows[1].itemsize)
         tile = _rows(mean, TILE_BYTES)
         return cls(rows, False, (n, p), rows[0].size, tile, block_rows(n, mean, tile, p + 1))
+
+
+def lies_well(X: Array) -> bool:
+    """Whether X is read where it lies."""
+    return (
+        X.dtype in NATIVE and X.flags.aligned and (X.flags.forc or _has_runs(X) or _has_runs(X.T))
+    )
 
 
 def _has_runs(matrix: Array) -> bool:
@@ -107,7 +123,8 @@ def width_of(p: int) -> int:
 
 def block_rows(n: int, row_bytes: int, tile: int, results: int) -> int:
     """Give the rows of a block, for so many rows in all and numbers that come out of a block."""
-    blocks = max(2, min(BLOCKS, PARTIAL_BYTES // (8 * results)), n * row_bytes // BLOCK_BYTES)
+    most = max(BLOCK_BYTES, BYTES_A_RESULT * 8 * results)
+    blocks = max(2, min(BLOCKS, PARTIAL_BYTES // (8 * results)), n * row_bytes // most)
     return -(-n // (blocks * tile)) * tile
 
 

@@ -1,1 +1,1 @@
-"""Rows of a linear model that do not fit into memory, block by block."""
+"""Linear models of rows that do not fit memory: files and arrays that are read block by block."""

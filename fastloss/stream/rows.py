@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -25,6 +25,7 @@ class Block(NamedTuple):
     weight: Vector | None
 
 
+@runtime_checkable
 class Rows(Protocol):
     """Rows of a linear model, read block by block and as often as a fit wants to.
 

@@ -27,7 +27,7 @@ class Stored:
 
     def __init__(self, name: str, value: Any) -> None:
         self.name = name
-        self.array = value if _has_slices(value) else as_real(name, value)
+        self.array = value if has_slices(value) else as_real(name, value)
         require_real(name, self.array, value)
         self.shape: tuple[int, ...] = tuple(self.array.shape)
         self.dtype = precision(self.array.dtype)
@@ -122,7 +122,7 @@ class Reader:
             out[at - low :] = self._rest[at - cut : high - cut]
 
 
-def _has_slices(value: Any) -> bool:
+def has_slices(value: Any) -> bool:
     """Whether to slice an object itself: not in-memory arrays, which have ways of their own."""
     if isinstance(value, np.ndarray | np.generic) or is_foreign(value):
         return False

@@ -1,0 +1,37 @@
+"""Rows of memory maps, whose pages are given back once they are read."""
+
+import mmap
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+
+from fastloss.stream.rows import Block
+from fastloss.stream.slices import Slices
+
+
+class Mapped(Slices):
+    """Rows of arrays some of which are memory maps, see :class:`fastloss.stream.slices.Slices`.
+
+    What the system has read from a file stays in its cache, but no longer counts as memory of this
+    process.
+    """
+
+    def __init__(self, X: Any, y: Any, weight: Any = None) -> None:
+        super().__init__(X, y, weight)
+        self._maps = {id(m): m for m in map(_map_of, (X, y, weight)) if m is not None}
+
+    def blocks(self, rows: int, low: int = 0) -> Generator[Block, None, None]:
+        """Give blocks, see :meth:`fastloss.stream.rows.Rows.blocks`."""
+        for block in super().blocks(rows, low):
+            yield block
+            for pages in self._maps.values():
+                pages.madvise(mmap.MADV_DONTNEED)
+
+
+def _map_of(array: Any) -> mmap.mmap | None:
+    """Give the map of an array's pages, unless they have changes that no file knows."""
+    if not isinstance(array, np.memmap) or array.mode == "c" or not hasattr(mmap, "MADV_DONTNEED"):
+        return None
+    pages: mmap.mmap | None = getattr(array, "_mmap", None)
+    return pages

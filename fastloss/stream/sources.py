@@ -1,0 +1,73 @@
+"""Which data are read block by block, and which are held in memory."""
+
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from fastloss.model import Model
+from fastloss.place import library, type_name
+from fastloss.stream.mapped import Mapped
+from fastloss.stream.model import StreamedModel
+from fastloss.stream.rows import Rows
+from fastloss.stream.slices import Slices
+from fastloss.stream.stored import has_slices
+from fastloss.typing import Array
+
+# Bytes of a copy of X that is made rather than made block by block at each reading.
+COPY_BYTES = 1 << 25
+# Of the budget, what a file's array may take to be read once and held.
+HELD = 0.25
+
+
+def is_on_disk(X: Any) -> bool:
+    """Whether X names a file, or is an object whose rows have to be read."""
+    return isinstance(X, str | PathLike | Rows) or library(X) == "pyarrow" or has_slices(X)
+
+
+def model(X: Any, y: Any, weight: Any, memory: int) -> Model | None:
+    """Give the model of data that are read block by block, None for those in memory."""
+    rows = _rows(X, y, weight, memory)
+    return None if rows is None else StreamedModel(rows, X, y, weight, memory)
+
+
+def held(array: Any) -> Any:
+    """Read an array that has to be read."""
+    return np.asarray(array[:]) if has_slices(array) else array
+
+
+def _rows(X: Any, y: Any, weight: Any, memory: int) -> Rows | None:
+    if isinstance(X, Rows):
+        if y is not None or weight is not None:
+            raise TypeError(f"y and weight must be None beside {type_name(X)}, which has them")
+        return X
+    if isinstance(X, str | PathLike) or library(X) == "pyarrow":
+        return _parquet(X, y, weight)
+    if has_slices(X):
+        small = X.nbytes <= HELD * memory if hasattr(X, "nbytes") else False
+        return None if small else Mapped(X, y, weight)
+    if isinstance(X, np.memmap) and X.nbytes > memory:
+        return Mapped(X, y, weight)
+    if isinstance(X, np.ndarray) and X.ndim == 2 and _copy_bytes(X) > COPY_BYTES:
+        return Slices(X, y, weight)
+    return None
+
+
+def _parquet(source: Any, y: Any, weight: Any) -> Rows:
+    try:
+        from fastloss.stream.parquet import Parquet
+    except ImportError as error:
+        raise ImportError('Parquet files need pyarrow: pip install "fastloss[stream]"') from error
+    for name, value in (("y", y), ("weight", weight)):
+        if not (isinstance(value, str) or (value is None and name == "weight")):
+            raise TypeError(
+                f"{name} must be the name of a column, as X is a file, got {type_name(value)}"
+            )
+    return Parquet(source, y, weight=weight)
+
+
+def _copy_bytes(X: Array) -> int:
+    """Give the bytes of the copy that kernels would need of all of X; 0 if they need none."""
+    from fastloss.cpu.design import lies_well
+
+    return 0 if lies_well(X) else 8 * X.size
