@@ -43,6 +43,10 @@ def compute(
     done = dispatch.at_once(loss, loss._mean, given, device, outs, total, slot)
     if done is not None:
         return done
+    lazy = dispatch.lazily(given)
+    if lazy is not None:
+        results: tuple[Any, Any, Any, Any] = lazy.compute(loss, given, device, outs, total, slot)
+        return results
     backend, place = dispatch.elementwise(*given, device)
     arrays = operands(place, *given)
     to_value, to_grad, to_hess = outs

@@ -51,6 +51,12 @@ class Loss(Definition):
     :mod:`fastloss.torch` for gradients that PyTorch records), CuPy, JAX, Numba, pandas (rows meet
     by position, not by label). Of several libraries other than NumPy, the first argument's counts.
 
+    Dask arrays, among the arguments, give Dask arrays: nothing is computed before Dask is asked to,
+    and then block by block, a value and its gradient together. A total is float64 of shape ``()``,
+    added up in an order that the chunks alone decide. There is no ``out``, ``total`` or ``device``
+    then. Chunks that do not meet are rechunked, with a warning. Arrays with chunks of unknown size
+    must have equal chunks, and have no mean.
+
     Sums accumulate in float64 and have the same bits for any number of threads.
 
     The sum of weights has to be a number whose inverse the precision of the arithmetic holds;
