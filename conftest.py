@@ -6,6 +6,8 @@ from importlib.util import find_spec
 import pytest
 
 collect_ignore_glob = [] if find_spec("numba_cuda") else ["fastloss/cuda/*", "tests/cuda/*"]
+if not find_spec("dask"):
+    collect_ignore_glob += ["fastloss/dask/*", "tests/dask/*"]
 if not find_spec("sklearn"):
     collect_ignore_glob.append("fastloss/sklearn.py")
 if not find_spec("torch"):

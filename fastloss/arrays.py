@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Sequence
 from functools import cache
-from math import isnan, prod
+from math import isnan, nan, prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -102,12 +102,8 @@ def operands(
     w = None if weight is None else place.array("weight", weight)
     result = result_dtype((input, x), (target, y), *([] if w is None else [(weight, w)]))
     compute = np.dtype(np.float32 if result == np.float16 else result)
-    shape = x.shape if x.shape == y.shape else _broadcast_shape(x.shape, y.shape)
+    shape = residual_shape(x.shape, y.shape, None if w is None else w.shape)
     if w is not None and w.shape != shape:
-        if _broadcast(w.shape, shape) != shape:
-            raise ValueError(
-                f"weight must broadcast to the residual's shape {shape}, got {w.shape}"
-            )
         w = np.broadcast_to(w, shape, subok=True)
     arrays = tuple(a if a.shape == shape else np.broadcast_to(a, shape, subok=True) for a in (x, y))
     return Operands(x, (arrays[0], arrays[1], w), shape, compute, result, place)
@@ -134,6 +130,22 @@ def result_dtype(*pairs: tuple[object, Array]) -> np.dtype[Any]:
         *(given if isinstance(given, bool | int | float) else a.dtype for given, a in pairs)
     )
     return np.dtype(np.float64) if dtype.kind in "biu" else np.dtype(dtype.newbyteorder("="))
+
+
+def residual_shape(
+    input: tuple[int, ...], target: tuple[int, ...], weight: tuple[int, ...] | None
+) -> tuple[int, ...]:
+    """Give the shape of the residuals of arguments of these shapes.
+
+    Raises
+    ------
+    ValueError
+        If the first two do not broadcast, or the weight's not to what they make.
+    """
+    shape = input if input == target else _broadcast_shape(input, target)
+    if weight is not None and weight != shape and _broadcast(weight, shape) != shape:
+        raise ValueError(f"weight must broadcast to the residual's shape {shape}, got {weight}")
+    return shape
 
 
 def _broadcast_shape(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...]:
@@ -175,6 +187,11 @@ def _overlaps_itself(array: Array) -> bool:
             return array.size > 0
         reach += (n - 1) * step
     return False
+
+
+def inverse(divisor: float) -> float:
+    """Give what the gradient of a mean is multiplied by: NaN where there is no mean."""
+    return 1.0 / divisor if divisor else nan
 
 
 def require_divisor(divisor: float, dtype: np.dtype[Any]) -> None:

@@ -72,6 +72,16 @@ def at_once(
     return result
 
 
+def lazily(given: tuple[Any, Any, Any]) -> ModuleType | None:
+    """Give the module that computes when asked to, if an argument is a Dask array."""
+    array = sys.modules.get("dask.array")
+    if array is None or not any(isinstance(value, array.Array) for value in given):
+        return None
+    from fastloss.dask import elementwise
+
+    return elementwise
+
+
 def linear(X: Any, y: Any, weight: Any, device: str | None = None) -> Model:
     """Give the data of a linear model, checked, where it lives.
 

@@ -1,30 +1,23 @@
 """A loss as an object: a formula and a reduction, called on arrays."""
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from fastloss import direct, dispatch
-from fastloss.arrays import disjoint, operands
-from fastloss.formulas import FORMULAS, Formula
-from fastloss.reduction import Reduction, parse
+from fastloss import direct, evaluation
+from fastloss.definition import Definition
+from fastloss.evaluation import ABSENT
+from fastloss.formulas import Formula
+from fastloss.reduction import Reduction
 from fastloss.typing import Array
-
-if TYPE_CHECKING:
-    from fastloss.cpu.ready import Ready
 
 Value: TypeAlias = float | Array
 
-METHODS = ("value", "grad", "hess")
-
-# A threshold that is still to be found.
-AUTO = "auto"
 # Huber's constant: 95 % efficiency at the normal distribution (Huber, "Robust Statistics", 1981).
 TUNING = 1.345
 
 
-class Loss:
+class Loss(Definition):
     """A loss over arrays from a formula of one residual.
 
     Parameters
@@ -58,6 +51,12 @@ class Loss:
     :mod:`fastloss.torch` for gradients that PyTorch records), CuPy, JAX, Numba, pandas (rows meet
     by position, not by label). Of several libraries other than NumPy, the first argument's counts.
 
+    Dask arrays, among the arguments, give Dask arrays: nothing is computed before Dask is asked to,
+    and then block by block, a value and its gradient together. A total is float64 of shape ``()``,
+    added up in an order that the chunks alone decide. There is no ``out``, ``total`` or ``device``
+    then. Chunks that do not meet are rechunked, with a warning. Arrays with chunks of unknown size
+    must have equal chunks, and have no mean.
+
     Sums accumulate in float64 and have the same bits for any number of threads.
 
     The sum of weights has to be a number whose inverse the precision of the arithmetic holds;
@@ -84,64 +83,7 @@ class Loss:
     6.0
     """
 
-    __slots__ = ("_formula", "_mean", "_ready", "_reduction", "_total")
-
-    _formula: Formula
-    _reduction: Reduction
-    _mean: bool
-    _total: bool
-    # The short way, see direct.py; for formulas that cannot change, by the arrays' dtype.
-    _ready: "dict[np.dtype[Any], Ready] | None"
-
-    def __init__(self, formula: Formula, reduction: str = "mean") -> None:
-        self._set(formula, parse(reduction))
-
-    def _set(self, formula: Formula, reduction: Reduction) -> None:
-        """Check and keep both."""
-        if isinstance(formula, type) or not isinstance(formula, tuple):
-            raise TypeError(f"formula must be an instance of a NamedTuple class, got {formula!r}")
-        missing = [
-            name
-            for name in ("_fields", *METHODS)
-            if not hasattr(formula, name) or name in getattr(formula, "_fields", ())
-        ]
-        if missing:
-            raise TypeError(f"formula must have {', '.join(missing)}, got {formula!r}")
-        uncallable = [n for n in METHODS if not callable(getattr(type(formula), n))]
-        if uncallable:
-            raise TypeError(f"formula must have {', '.join(uncallable)} as methods: {formula!r}")
-        check = getattr(formula, "check", None)
-        if callable(check) and not _is_auto(formula):
-            check()
-            if type(formula) in FORMULAS:  # whole numbers among the parameters would stay whole
-                built_in: Any = type(formula)
-                formula = built_in._make(map(float, formula))
-        self._formula = formula
-        self._reduction = reduction
-        self._mean = reduction is Reduction.MEAN
-        self._total = reduction is not Reduction.NONE
-        self._ready = {} if type(formula) in FORMULAS and not _is_auto(formula) else None
-
-    @property
-    def formula(self) -> Formula:
-        """The formula of one residual.
-
-        Raises
-        ------
-        ValueError
-            If its threshold is ``'auto'`` and so not known yet.
-        """
-        if _is_auto(self._formula):
-            raise ValueError(
-                f"{self!r} has no threshold yet: fastloss.fit finds it from the residuals; give a "
-                "number to evaluate the loss"
-            )
-        return self._formula
-
-    @property
-    def reduction(self) -> str:
-        """'none', 'mean' or 'sum'."""
-        return self._reduction.value
+    __slots__ = ()
 
     def __call__(
         self,
@@ -182,20 +124,11 @@ class Loss:
             if short is not None:
                 return short
         given, reduced = (input, target, weight), self._total
-        outs, slot = (((), (), ()), out) if reduced else ((out, (), ()), None)
-        done = dispatch.at_once(self, self._mean, given, device, outs, reduced, slot)
-        if done is not None:
-            found: Value = done[0] if reduced else done[1]
-            return found
-        backend, place = dispatch.elementwise(input, target, weight, device)
-        arrays = operands(place, input, target, weight)
-        if not self._total:
-            values = arrays.output(out, "out", arrays.shape)
-            backend.compute(self.formula, arrays, value=values)
-            return arrays.given(out, values)
-        slot = None if out is None else arrays.output(out, "out", ())
-        value: Value = backend.compute(self.formula, arrays, mean=self._mean, total=True, slot=slot)
-        return value if slot is None else arrays.given(out, slot)
+        outs = (ABSENT if reduced else out), ABSENT, ABSENT
+        found: Value
+        slot = out if reduced else None
+        found, values, _, _ = evaluation.compute(self, given, device, outs, reduced, slot)
+        return found if reduced else values
 
     def grad(
         self,
@@ -232,16 +165,9 @@ class Loss:
                 slopes = direct.gradient(ready, self._mean, input, target, out)
                 if slopes is not None:
                     return slopes
-        given = input, target, weight
-        done = dispatch.at_once(self, self._mean, given, device, ((), out, ()))
-        if done is not None:
-            found: Array = done[2]
-            return found
-        backend, place = dispatch.elementwise(input, target, weight, device)
-        arrays = operands(place, input, target, weight)
-        gradient = arrays.output(out, "out", arrays.input.shape)
-        backend.compute(self.formula, arrays, mean=self._mean, grad=gradient)
-        return arrays.given(out, gradient)
+        outs = ABSENT, out, ABSENT
+        found: Array = evaluation.compute(self, (input, target, weight), device, outs)[2]
+        return found
 
     def value_and_grad(
         self,
@@ -284,31 +210,9 @@ class Loss:
                 if pair is not None:
                     return pair
         given, reduced = (input, target, weight), self._total
-        outs = () if reduced else None, out, ()
-        done = dispatch.at_once(self, self._mean, given, device, outs, reduced, total)
-        if done is not None:
-            return done[0] if reduced else done[1], done[2]
-        backend, place = dispatch.elementwise(input, target, weight, device)
-        arrays = operands(place, input, target, weight)
-        gradient = arrays.output(out, "out", arrays.input.shape)
-        if total is not None and not reduced:
-            raise ValueError("total must be None with the reduction 'none'")
-        slot = None if total is None else arrays.output(total, "total", ())
-        if slot is not None:
-            disjoint((gradient, slot), ("out", "total"))
-        values = None if reduced else arrays.empty()
-        value = backend.compute(
-            self.formula,
-            arrays,
-            mean=self._mean,
-            value=values,
-            grad=gradient,
-            total=reduced,
-            slot=slot,
-        )
-        if values is not None:
-            value = arrays.given(None, values)
-        return value if slot is None else arrays.given(total, slot), arrays.given(out, gradient)
+        outs = (ABSENT if reduced else None), out, ABSENT
+        value, values, slopes, _ = evaluation.compute(self, given, device, outs, reduced, total)
+        return value if reduced else values, slopes
 
     def grad_and_hess(
         self,
@@ -343,36 +247,12 @@ class Loss:
         elif not isinstance(out, tuple | list) or len(out) != 2:
             raise TypeError("out must be a pair of NumPy arrays, for the gradient and curvature")
         given = input, target, weight
-        done = dispatch.at_once(self, self._mean, given, device, ((), *out))
-        if done is not None:
-            return done[2], done[3]
-        backend, place = dispatch.elementwise(input, target, weight, device)
-        arrays = operands(place, input, target, weight)
-        gradient = arrays.output(out[0], "out[0]", arrays.input.shape)
-        curvature = arrays.output(out[1], "out[1]", arrays.input.shape)
-        disjoint((gradient, curvature), ("out[0]", "out[1]"))
-        backend.compute(self.formula, arrays, mean=self._mean, grad=gradient, hess=curvature)
-        return arrays.given(out[0], gradient), arrays.given(out[1], curvature)
+        _, _, slopes, curvature = evaluation.compute(self, given, device, (ABSENT, *out))
+        return slopes, curvature
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle, by any protocol."""
         return _restore, (type(self), self._formula, self._reduction)
-
-    def __eq__(self, other: object) -> bool:
-        """Compare class, formula and reduction."""
-        return type(other) is type(self) and self._key() == other._key()
-
-    def __hash__(self) -> int:
-        """Agree with ``==``."""
-        return hash(self._key())
-
-    def _key(self) -> tuple[object, ...]:
-        # The formula's class too: as tuples, SmoothL1(1.0) and Huber(1.0) are equal.
-        return type(self), type(self._formula), self._formula, self._reduction
-
-    def __repr__(self) -> str:
-        """Give an expression that makes this loss."""
-        return f"Loss({self._formula!r}, reduction={self.reduction!r})"
 
 
 def _restore(cls: type[Loss], formula: Formula, reduction: Reduction) -> Loss:
@@ -389,16 +269,7 @@ def check_reduced(loss: object) -> None:
         raise ValueError("loss must have the reduction 'mean' or 'sum', got 'none'")
 
 
-def is_auto(loss: Loss) -> bool:
-    """Whether the loss's threshold waits for the scale of the residuals."""
-    return _is_auto(loss._formula)
-
-
 def at_scale(loss: Loss, scale: float) -> Loss:
     """Give the loss whose threshold is 1.345 times this scale of the residuals."""
     formula: Any = type(loss._formula)
     return Loss(formula(TUNING * scale), loss.reduction)
-
-
-def _is_auto(formula: Any) -> bool:
-    return len(formula) == 1 and isinstance(formula[0], str) and formula[0] == AUTO

@@ -2,8 +2,9 @@
 
 from typing import Any, ClassVar, Literal, TypeAlias
 
+from fastloss.definition import AUTO
 from fastloss.formulas import L1, Huber, SmoothL1, SquaredError, number
-from fastloss.loss import AUTO, Loss
+from fastloss.loss import Loss
 from fastloss.reduction import parse, parse_with_legacy
 
 Threshold: TypeAlias = float | Literal["auto"]

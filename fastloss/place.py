@@ -116,7 +116,10 @@ def home_of(name: str, value: Any) -> Home:
     if isinstance(value, np.ndarray):
         return "cpu"
     if hasattr(value, "__dask_graph__"):
-        raise TypeError("Dask collections have no back end: call compute() on them first")
+        what = "to_dask_array(lengths=True)" if hasattr(value, "to_dask_array") else "compute()"
+        raise TypeError(
+            f"{name} must not be this Dask collection, got {type_name(value)}: pass {name}.{what}"
+        )
     if library(value) == "torch" and getattr(value, "requires_grad", False):
         raise TypeError(
             f"{name} requires grad, which is not recorded here: pass {name}.detach(), or use the "

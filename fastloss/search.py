@@ -7,8 +7,9 @@ import numpy as np
 
 from fastloss import absolute, newton
 from fastloss.curvature import majorising
+from fastloss.definition import is_auto
 from fastloss.formulas import L1, Huber, SmoothL1
-from fastloss.loss import Loss, at_scale, is_auto
+from fastloss.loss import Loss, at_scale
 from fastloss.newton import Frame, Point, Steps
 from fastloss.optimize import LinearObjective
 from fastloss.scale import mad

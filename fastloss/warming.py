@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from fastloss.definition import is_auto
 from fastloss.formulas import FORMULAS
-from fastloss.loss import Loss, is_auto
+from fastloss.loss import Loss
 
 # What a method needs compiled, for totals and for single losses.
 KINDS = {

@@ -5,7 +5,7 @@ from math import nan
 
 import numpy as np
 
-from fastloss.arrays import Operands, caller_level, require_divisor
+from fastloss.arrays import Operands, caller_level, inverse, require_divisor
 from fastloss.cpu.evaluate import evaluate, output, total_and_weights, total_of
 from fastloss.formulas import Formula
 from fastloss.typing import Array
@@ -16,6 +16,7 @@ def compute(
     arrays: Operands,
     *,
     mean: bool = False,
+    scale: float = 1.0,
     value: Array | None = None,
     grad: Array | None = None,
     hess: Array | None = None,
@@ -30,6 +31,8 @@ def compute(
     arrays : Operands
     mean : bool
         Whether the total, gradient and curvature are those of the mean.
+    scale : float
+        What gradient and curvature are multiplied by where there is no mean to take.
     value : ndarray, optional
         Of the residual's shape, takes the (weighted) losses.
     grad, hess : ndarray, optional
@@ -54,7 +57,7 @@ def compute(
             y,
             weight,
             arrays.compute,
-            scale=1.0 / divisor if divisor else nan,
+            scale=inverse(divisor) if mean else scale,
             value=value,
             grad=None if grad is None else output(grad, arrays.shape),
             hess=None if hess is None else output(hess, arrays.shape),
@@ -62,7 +65,7 @@ def compute(
         )
     if not total:
         return None
-    result = _divide(summed, divisor, arrays)
+    result = divide(summed, divisor, arrays.size) if mean else summed
     if slot is not None:
         with np.errstate(over="ignore"):  # float16 overflows to infinity, as elements do
             slot[...] = result
@@ -82,11 +85,12 @@ def _divisor(arrays: Operands) -> float:
     return divisor
 
 
-def _divide(total: float, divisor: float, arrays: Operands) -> float:
+def divide(total: float, divisor: float, size: int) -> float:
+    """Give the mean of this many losses; without any, or of no weight, NaN and a warning."""
     if divisor:
         return total / divisor
     warnings.warn(
-        "mean of no elements" if not arrays.size else "mean with weights that sum to zero",
+        "mean of no elements" if not size else "mean with weights that sum to zero",
         RuntimeWarning,
         stacklevel=caller_level(),
     )

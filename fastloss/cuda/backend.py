@@ -5,13 +5,13 @@ Nothing here waits for the GPU but a total that is given as a Python number.
 
 import warnings
 from collections.abc import Sequence
-from math import nan, prod
+from math import prod
 from typing import Any
 
 import numpy as np
 from numba.core.errors import NumbaError
 
-from fastloss.arrays import Operands, caller_level, require_divisor, smallest_divisor
+from fastloss.arrays import Operands, caller_level, inverse, require_divisor, smallest_divisor
 from fastloss.binding import Itself, bind, uncompilable
 from fastloss.cuda import elementwise, launch
 from fastloss.cuda.arrays import Device
@@ -30,6 +30,7 @@ def compute(
     arrays: Operands,
     *,
     mean: bool = False,
+    scale: float = 1.0,
     value: Array | None = None,
     grad: Array | None = None,
     hess: Array | None = None,
@@ -44,7 +45,7 @@ def compute(
     place = arrays.place
     assert isinstance(place, Device)
     with launch.active(place.index):
-        call = _Call(formula, arrays, place)
+        call = _Call(formula, arrays, place, scale)
         try:
             return call.run(mean, value, (grad, hess), total, slot)
         except NumbaError as error:
@@ -54,7 +55,7 @@ def compute(
 class _Call:
     """One call: what its launches have in common."""
 
-    def __init__(self, formula: Formula, arrays: Operands, place: Device) -> None:
+    def __init__(self, formula: Formula, arrays: Operands, place: Device, scale: float) -> None:
         self.formula = bind(formula, arrays.compute)
         self.arrays = arrays
         self.place = place
@@ -62,7 +63,7 @@ class _Call:
         for array, value in place.pending:
             launch.run(elementwise.fill, 1, self.stream, value, launch.argument(array))
         self.number = arrays.compute.type
-        self.scale: Any = self.number(1)
+        self.scale: Any = self.number(scale)
         self.inverse: Any = ABSENT
         self.kept: list[Array] = []
 
@@ -80,7 +81,7 @@ class _Call:
         divisor: Any = 1.0
         if mean and (self.arrays.arrays[2] is None or not size):
             divisor = float(size)
-            self.scale = self.number(1.0 / size if size else nan)
+            self.scale = self.number(inverse(divisor))
         elif mean:
             assert results is not None
             divisor = self._sum_weights(results[:1])

@@ -1,0 +1,1 @@
+"""Losses of arrays in chunks: Dask arrays in, lazy Dask arrays out."""
