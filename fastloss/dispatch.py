@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastloss import forked  # noqa: F401 - watches forks from the start
+from fastloss.arrays import NATIVE
 from fastloss.model import Model
 from fastloss.place import HOST, Home, Host, Place, home_of, is_foreign, library
 
@@ -82,14 +83,24 @@ def lazily(given: tuple[Any, Any, Any]) -> ModuleType | None:
     return elementwise
 
 
-def linear(X: Any, y: Any, weight: Any, device: str | None = None) -> Model:
-    """Give the data of a linear model, checked, where it lives.
+def linear(X: Any, y: Any, weight: Any, device: str | None, memory: int) -> Model:
+    """Give the data of a linear model, checked, where it lives; ``memory`` bytes may be used.
 
     Raises
     ------
     TypeError, ValueError, ImportError
         As :func:`elementwise`, or if the data does not fit together.
     """
+    if type(X) is not np.ndarray or not X.flags.forc or X.dtype not in NATIVE:
+        from fastloss.stream import sources
+
+        if device is None or device == "cpu":
+            streamed = sources.model(X, y, weight, memory)
+            if streamed is not None:
+                return streamed
+        elif sources.is_on_disk(X):
+            raise ValueError(f"device must be None or 'cpu' for an X on disk, got {device!r}")
+        X, y, weight = (sources.held(value) for value in (X, y, weight))
     found = locate({"X": X, "y": y, "weight": weight}, device)
     if found.home == "cpu":
         from fastloss.cpu.model import HostModel

@@ -14,6 +14,7 @@ from fastloss.formulas import Formula
 from fastloss.loss import Loss
 from fastloss.model import Curvature, check_matrix, check_vector, check_weights
 from fastloss.place import Place
+from fastloss.progress import Watch
 from fastloss.scale import Spread
 from fastloss.typing import Array, Vector
 
@@ -27,6 +28,8 @@ class ArrayModel:
 
     Arithmetic is in float64: rows of X in another precision are widened block by block.
     """
+
+    watch: Watch | None = None
 
     def __init__(self, place: Place, X: Any, y: Any, weight: Any) -> None:
         described = place.array("X", X)

@@ -5,6 +5,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fastloss.formulas import Formula
+from fastloss.progress import Watch
 from fastloss.typing import Array, Vector
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ class Model(Protocol):
     X: Any
     y: Any
     weight: Any
+    watch: Watch | None
+    """What is told how far a pass has come, where rows are read block by block."""
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -52,6 +52,8 @@ class Steps:
     nit: int = 0
     nfev: int = 0
     stopped: bool = False
+    last: tuple[Vector, float] | None = None
+    """Where the last step led, and the value there."""
 
     @property
     def over(self) -> bool:
@@ -61,6 +63,7 @@ class Steps:
     def done(self, w: Vector, value: float) -> None:
         """Count a step and show it to the callback, which may stop the fit."""
         self.nit += 1
+        self.last = w.copy(), value
         try:
             self.callback(w, value)
         except StopIteration:

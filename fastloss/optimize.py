@@ -19,6 +19,10 @@ from fastloss.typing import Array, Vector
 
 __all__ = ["LinearObjective", "ResidualObjective", "rho"]
 
+# Bytes of memory for what is on disk, if nothing else is said.
+MEMORY_LIMIT = 10**9
+LEAST_MEMORY = 10**6
+
 
 class LinearObjective:
     """The loss of a linear model as a function of its coefficients.
@@ -46,6 +50,8 @@ class LinearObjective:
         Whether ``w`` has an intercept as its last entry.
     device : {None, 'cpu', 'cuda', 'cuda:N'}
         Where to compute; by default where X, y and the weights live.
+    memory_limit : int
+        Bytes that an X on disk may take, see the notes; default 1 GB.
 
     Raises
     ------
@@ -58,6 +64,15 @@ class LinearObjective:
     -----
     Arithmetic and results are in float64 whatever X's precision. The result has the same bits for
     any number of threads. Where X or y holds NaN, value and gradient are NaN.
+
+    What does not fit memory is read block by block at each evaluation, ahead of the kernels: a
+    ``numpy.memmap`` that is larger than ``memory_limit``; any object with a shape, a dtype and
+    slices, as those of zarr and h5py (read once and held if it takes a quarter of the limit at
+    most); and, as ``X``, the path of a Parquet file or of a folder of them, or a
+    ``pyarrow.dataset.Dataset``, whose columns ``y`` and ``weight`` then name; all others are
+    features. :class:`fastloss.stream.parquet.Parquet` chooses some, with None for ``y``. The bits
+    are those of the same rows in memory, in the same order, where an X has at most 16 times
+    the limit (a sum of weights may differ in the last one).
 
     Examples
     --------
@@ -75,20 +90,21 @@ class LinearObjective:
 
     def __init__(
         self,
-        X: ArrayLike,
-        y: ArrayLike,
+        X: Any,
+        y: Any,
         loss: Loss | None = None,
         *,
-        weight: ArrayLike | None = None,
+        weight: Any = None,
         l2: float = 0.0,
         fit_intercept: bool = False,
         device: str | None = None,
+        memory_limit: int = MEMORY_LIMIT,
     ) -> None:
         loss = SmoothL1Loss() if loss is None else loss
         check_reduced(loss)
         if not isinstance(fit_intercept, bool | np.bool_):
             raise TypeError(f"fit_intercept must be a bool, got {fit_intercept!r}")
-        self.model = dispatch.linear(X, y, weight, device)
+        self.model = dispatch.linear(X, y, weight, device, checked_limit(memory_limit))
         self.l2 = _penalty(l2)
         self.fit_intercept = bool(fit_intercept)
         self._count = self.model.count()
@@ -363,3 +379,14 @@ def _penalty(l2: float) -> float:
     if not 0 <= array < np.inf:
         raise ValueError(f"l2 must be at least 0 and finite, got {l2!r}")
     return float(array)
+
+
+def checked_limit(memory_limit: int) -> int:
+    """Give the bytes that may be used, or raise the error that says what is wrong with them."""
+    if isinstance(memory_limit, bool) or not isinstance(memory_limit, int | float | np.number):
+        raise TypeError(f"memory_limit must be a number of bytes, got {memory_limit!r}")
+    if not memory_limit >= LEAST_MEMORY or memory_limit == np.inf:
+        raise ValueError(
+            f"memory_limit must be at least {LEAST_MEMORY:,} bytes and finite, got {memory_limit!r}"
+        )
+    return int(memory_limit)

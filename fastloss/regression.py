@@ -11,8 +11,9 @@ from fastloss.arrays import caller_level
 from fastloss.loss import Loss
 from fastloss.losses import MSELoss, SmoothL1Loss
 from fastloss.newton import Steps
-from fastloss.optimize import LinearObjective
+from fastloss.optimize import MEMORY_LIMIT, LinearObjective
 from fastloss.place import as_real
+from fastloss.progress import Watch, watching
 from fastloss.search import SCIPY_METHODS, Search
 from fastloss.typing import Vector
 
@@ -39,6 +40,8 @@ def fit(
     max_iter: int = 200,
     callback: Callback | None = None,
     device: str | None = None,
+    memory_limit: int = MEMORY_LIMIT,
+    progress: bool | Watch = False,
 ) -> "OptimizeResult":
     """Fit a linear model by a robust loss.
 
@@ -76,6 +79,12 @@ def fit(
     device : {None, 'cpu', 'cuda', 'cuda:N'}
         Where to compute; by default where X, y and the weights live. Coefficients and results are
         NumPy's in any case.
+    memory_limit : int
+        Bytes that an X on disk may take, see :class:`fastloss.LinearObjective`.
+    progress : bool or callable
+        True shows a bar by rich while X is read block by block: which pass it is, rows a second
+        and the time until the end of the pass. A callable gets the number of the pass, the rows
+        that it has read and all rows, after each block.
 
     Returns
     -------
@@ -90,6 +99,10 @@ def fit(
     TypeError, ValueError
         As :class:`fastloss.LinearObjective`; and ValueError if X or y is not finite, naming the
         first row, or ``method``, ``tol`` or ``max_iter`` is out of range.
+
+    KeyboardInterrupt
+        Where the fit is interrupted; its attribute ``best`` is an ``OptimizeResult`` with ``x`` and
+        ``fun`` after the last step, or None before the first.
 
     Warns
     -----
@@ -129,6 +142,8 @@ def fit(
         max_iter=max_iter,
         callback=callback,
         device=device,
+        memory_limit=memory_limit,
+        progress=progress,
     )
     if not result.success and not result.stopped:
         warnings.warn(
@@ -151,7 +166,9 @@ def fitted(
     tol: float,
     max_iter: int,
     callback: Callback | None,
-    device: str | None,
+    device: str | None = None,
+    memory_limit: int = MEMORY_LIMIT,
+    progress: bool | Watch = False,
 ) -> "OptimizeResult":
     """Fit without a warning, see :func:`fit`."""
     loss = SmoothL1Loss() if loss is None else loss
@@ -166,17 +183,27 @@ def fitted(
         l2=l2,
         fit_intercept=fit_intercept,
         device=device,
+        memory_limit=memory_limit,
     )
     steps = Steps(max_iter, _reporter(callback))
-    return Search(squares, method, tol, steps).run(loss)
+    try:
+        with watching(progress) as squares.model.watch:
+            return Search(squares, method, tol, steps).run(loss)
+    except KeyboardInterrupt as interrupt:
+        interrupt.best = None if steps.last is None else _state(*steps.last)  # type: ignore[attr-defined]
+        raise
 
 
 def _reporter(callback: Callback | None) -> Callable[[Vector, float], Any]:
     if callback is None:
         return lambda w, value: None
+    return lambda w, value: callback(_state(w.copy(), value))
+
+
+def _state(w: Vector, value: float) -> "OptimizeResult":
     from scipy.optimize import OptimizeResult
 
-    return lambda w, value: callback(OptimizeResult(x=w.copy(), fun=value))
+    return OptimizeResult(x=w, fun=value)
 
 
 def _check(method: str, tol: float, max_iter: int, callback: object) -> None:

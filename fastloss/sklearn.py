@@ -126,7 +126,7 @@ class SmoothL1Regressor(RegressorMixin, BaseEstimator):
             If the minimum was not reached in ``max_iter`` steps.
         """
         X, y = validate_data(
-            self, X, y, accept_sparse="csr", dtype=(np.float64, np.float32), y_numeric=True
+            self, X, y, accept_sparse=("csr", "csc"), dtype=(np.float64, np.float32), y_numeric=True
         )
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, dtype=X.dtype)
@@ -141,7 +141,6 @@ class SmoothL1Regressor(RegressorMixin, BaseEstimator):
             max_iter=self.max_iter,
             tol=self.tol,
             callback=None,
-            device=None,
         )
         if not result.success:
             warnings.warn(
@@ -169,7 +168,9 @@ class SmoothL1Regressor(RegressorMixin, BaseEstimator):
         ndarray of float64, shape (n_samples,)
         """
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
+        X = validate_data(
+            self, X, accept_sparse=("csr", "csc"), dtype=(np.float64, np.float32), reset=False
+        )
         return self._predictions(X)
 
     def _predictions(self, X: Array) -> Vector:

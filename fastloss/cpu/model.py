@@ -14,6 +14,7 @@ from fastloss.formulas import Formula
 from fastloss.loss import Loss
 from fastloss.model import Curvature, check_matrix, check_vector, check_weights
 from fastloss.place import Place
+from fastloss.progress import Watch
 from fastloss.scale import Spread
 from fastloss.typing import Array, Vector
 
@@ -49,6 +50,8 @@ class Kept(NamedTuple):
 
 class HostModel:
     """Rows of a linear model, see :class:`fastloss.model.Model`."""
+
+    watch: Watch | None = None
 
     def __init__(self, place: Place, X: ArrayLike, y: ArrayLike, weight: ArrayLike | None) -> None:
         self.X = self._matrix(place, X)

@@ -1,11 +1,12 @@
 """The data of a linear model that is read block by block, as often as a fit asks for it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from math import sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import get_num_threads
 
 from fastloss.cpu import gram, linear, sums
 from fastloss.cpu.design import MOST, Design
@@ -15,6 +16,7 @@ from fastloss.curvature import majorising, own
 from fastloss.formulas import Formula
 from fastloss.losses import MSELoss
 from fastloss.model import Curvature, check_weights
+from fastloss.progress import Watch
 from fastloss.scale import Spread, mad
 from fastloss.stream.look import Look
 from fastloss.stream.middle import Middle
@@ -23,12 +25,8 @@ from fastloss.typing import Array, Vector
 
 # Of the budget, what blocks may take; the rest is for results and what reading needs.
 SHARE = 0.5
-# Bytes of a block at most: larger ones are no faster.
-BLOCK_BYTES = 1 << 27
 # Rows that show how X will lie.
 PROBE = 8
-
-Watch = Callable[[int, int, int], Any]
 
 
 class Piece(NamedTuple):
@@ -58,7 +56,6 @@ class StreamedModel:
     """
 
     watch: Watch | None = None
-    """Called with the number of the pass, the rows that it has read, and the rows there are."""
 
     def __init__(self, rows: Rows, X: Any, y: Any, weight: Any, memory: int) -> None:
         self.X, self.y, self.weight = X, y, weight
@@ -68,7 +65,8 @@ class StreamedModel:
         self._look: Look | None = None
         n, p = self.shape
         self._like = like = Design.of(rows.block(0, min(n, PROBE)).X).among(n)
-        most = min(rows.rows_within(int(SHARE * memory)), _rows_of(BLOCK_BYTES, p, rows.dtype))
+        suits = rows.block_bytes // (max(p, 1) * rows.dtype.itemsize)
+        most = min(rows.rows_within(int(SHARE * memory)), max(suits, get_num_threads() * like.rows))
         # Whole blocks of the kernels', or parts of one.
         whole = like.rows if most >= like.rows else like.tile
         self._step = min(n, max(1, most // whole) * whole)
@@ -249,7 +247,3 @@ def _add(total: Vector, parts: Array) -> None:
     """Add rows up, one after the other, as those of blocks in memory are."""
     for part in parts:
         total += part
-
-
-def _rows_of(size: int, p: int, dtype: np.dtype[Any]) -> int:
-    return max(1, size // (max(p, 1) * dtype.itemsize))

@@ -41,6 +41,10 @@ class Rows(Protocol):
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the blocks of X: float32, or float64 for everything else."""
 
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of a block that suit the source: memory is fastest in blocks that fit a cache."""
+
     def rows_within(self, budget: int) -> int:
         """Give the most rows to a block with which a pass holds about ``budget`` bytes.
 
