@@ -6,12 +6,15 @@ from typing import Any
 import numpy as np
 
 from fastloss.columns import precision
+from fastloss.cpu.sparse import is_sparse
 from fastloss.place import as_real, is_foreign, require_real
 from fastloss.stream.rows import ALIVE, reading
 from fastloss.typing import Array
 
 # A library gives its own array for a slice, which is then copied: no more than this at once.
 SLICE_BYTES = 1 << 24
+# What says that an object's elements lie in a device's memory or on a cluster.
+ELSEWHERE = "__cuda_array_interface__", "__dlpack_device__", "__dask_graph__"
 
 
 class Stored:
@@ -124,7 +127,9 @@ class Reader:
 
 def has_slices(value: Any) -> bool:
     """Whether to slice an object itself: not in-memory arrays, which have ways of their own."""
-    if isinstance(value, np.ndarray | np.generic) or is_foreign(value):
+    if isinstance(value, np.ndarray | np.generic) or is_foreign(value) or is_sparse(value):
+        return False
+    if any(hasattr(value, name) for name in ELSEWHERE):
         return False
     return (
         isinstance(getattr(value, "dtype", None), np.dtype)
