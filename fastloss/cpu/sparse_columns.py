@@ -11,8 +11,9 @@ import numpy as np
 from fastloss.cpu.jit import kernel
 from fastloss.typing import Array, Vector
 
-# Entries of a column in a tile, on average: the table of starts is a sixteenth as long as X.
-ENTRIES = 16
+# Entries of a column in a tile, on average: 200,000 x 1,000 float64 at 1 % take 3.9 ms so, 7.0 with
+# 16. The table of starts is a sixty-fourth as long as X.
+ENTRIES = 64
 
 
 def tile_rows(shape: tuple[int, int], entries: int) -> int:
