@@ -30,7 +30,8 @@ from fastloss.cli.timing import interleave
 
 SHAPES = ((1_000_000, 8), (1_000_000, 32), (200_000, 500), (20_000, 5_000))
 DTYPES = ("float32", "float64")
-SPARSE = (200_000, 1_000, 0.01)
+SPARSE = ((200_000, 1_000), (1_000_000, 500))
+DENSITY = 0.01
 ROWS, COLUMNS = 500_000, 40
 ROUNDS, FIT_ROUNDS = 9, 3
 
@@ -50,9 +51,8 @@ def dense(n: int, p: int, dtype: str, order: str) -> Row:
     return _row(f"{n:,} x {p:,}, {dtype}, {order}", calls)
 
 
-def sparse(dtype: str, layout: str) -> Row:
-    n, p, density = SPARSE
-    X = scipy.sparse.random(n, p, density, layout, dtype=np.dtype(dtype), random_state=0)
+def sparse(n: int, p: int, dtype: str, layout: str) -> Row:
+    X = scipy.sparse.random(n, p, DENSITY, layout, dtype=np.dtype(dtype), random_state=0)
     rng = np.random.default_rng(0)
     y, w = rng.standard_normal(n).astype(dtype), rng.standard_normal(p)
     objective, narrow = fl.LinearObjective(X, y), w.astype(dtype)
@@ -64,7 +64,7 @@ def sparse(dtype: str, layout: str) -> Row:
 
     calls = {FASTLOSS.name: lambda: objective(w), "numpy": products}
     agree("linear", calls[FASTLOSS.name](), products(), X.dtype)
-    return _row(f"{n:,} x {p:,} at {density:.0%}, {dtype}, {layout.upper()}", calls)
+    return _row(f"{n:,} x {p:,} at {DENSITY:.0%}, {dtype}, {layout.upper()}", calls)
 
 
 def _row(name: str, calls: dict[str, Any]) -> Row:
@@ -121,7 +121,12 @@ def measure() -> dict[str, list[Row]]:
     ]
     return {
         "dense": objectives,
-        "sparse": [sparse(dtype, layout) for dtype in DTYPES for layout in ("csr", "csc")],
+        "sparse": [
+            sparse(n, p, dtype, layout)
+            for n, p in SPARSE
+            for dtype in DTYPES
+            for layout in ("csr", "csc")
+        ],
         "fits": fits(),
     }
 
