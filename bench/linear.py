@@ -18,6 +18,7 @@ from typing import Any
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "16")  # before NumPy is imported
 
 import numpy as np
+import peak
 import scipy.sparse
 from peers import FASTLOSS, PEERS, agree, linear_data
 from peers.fits import FITS, delta_of, outlying_data
@@ -85,14 +86,14 @@ def fits() -> list[Row]:
     rows = []
     for name in there:
         with context.Pool(1) as pool:
-            peak = pool.apply(peak_of, (name, delta))
+            most = pool.apply(peak_of, (name, delta))
         gap = values[name] / least - 1
         rows.append(
             {
                 "what": name,
                 "seconds": statistics.median(times[name]),
                 "gap": gap,
-                "peak": peak / X.nbytes,
+                "peak": most / X.nbytes,
             }
         )
     return rows
@@ -103,16 +104,7 @@ def peak_of(name: str, delta: float) -> int:
     X, y = outlying_data(ROWS, COLUMNS)
     fit = FITS[name][1]
     fit(X[:2000], y[:2000], delta)
-    with Path("/proc/self/clear_refs").open("w") as file:
-        file.write("5")  # the peak so far is forgotten
-    before = _status("VmRSS")
-    fit(X, y, delta)
-    return _status("VmHWM") - before
-
-
-def _status(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(name))
+    return peak.taken(lambda: fit(X, y, delta))[1]
 
 
 def measure() -> dict[str, list[Row]]:

@@ -1,0 +1,245 @@
+"""Linear models larger than memory: read block by block, beside the same rows in memory.
+
+Objectives take turns in one process: in memory, from a memory map in the system's cache, and from
+Parquet, beside what pyarrow takes to read the same columns and do nothing with them. Then fits of
+ever more rows, each in a process of its own that may hold no more than the budget.
+
+    python bench/large.py               six minutes, 10 GB in a temporary folder
+    python bench/large.py --quick       half a minute, 0.3 GB
+"""
+
+import argparse
+import json
+import multiprocessing
+import statistics
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import peak
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import dataset
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+import fastloss as fl
+from fastloss.cli.timing import interleave
+
+COLUMNS = 20
+OBJECTIVE = 20_000_000
+GROWTH = (1_000_000, 3_000_000, 10_000_000, 30_000_000, 100_000_000)
+BUDGET = 10**9
+# The objectives' share of X: its file is larger than the budget.
+PART = 4
+ROUNDS = 7
+BLOCK = 1_000_000
+GROUP = 250_000
+OUTLIERS = 10
+
+Row = dict[str, Any]
+
+
+class Files(NamedTuple):
+    """Rows of X and y, as they lie in C order."""
+
+    folder: Path
+
+    def memory_maps(self, n: int):
+        X = np.memmap(self.folder / "X", np.float32, "r", shape=(n, COLUMNS))
+        return X, np.memmap(self.folder / "y", np.float32, "r", shape=(n,))
+
+    @property
+    def parquet(self) -> Path:
+        return self.folder / "rows.parquet"
+
+
+def write(files: Files, n: int, in_parquet: int) -> None:
+    """Write ``n`` rows to two plain files, and the first ones to Parquet, uncompressed."""
+    rng = np.random.default_rng(0)
+    truth = np.arange(COLUMNS, dtype=np.float32)
+    names = [*(f"x{j}" for j in range(COLUMNS)), "y"]
+    schema = pa.schema([(name, pa.float32()) for name in names])
+    with (
+        (files.folder / "X").open("wb") as features,
+        (files.folder / "y").open("wb") as targets,
+        pq.ParquetWriter(files.parquet, schema, compression="none", use_dictionary=False) as table,
+    ):
+        block = min(BLOCK, in_parquet)
+        for low in track(range(0, n, block), "writing"):
+            rows = min(block, n - low)
+            X = rng.standard_normal((rows, COLUMNS), np.float32)
+            y = X @ truth + rng.standard_normal(rows, np.float32)
+            y[::OUTLIERS] += 1000
+            X.tofile(features)
+            y.tofile(targets)
+            if low < in_parquet:
+                table.write_table(pa.table([*X.T, y], schema=schema), row_group_size=GROUP)
+
+
+def objectives(files: Files, n: int) -> list[Row]:
+    """Time one evaluation of each kind of rows."""
+    X, y = files.memory_maps(n)
+    budget = X.nbytes // PART
+    held = np.array(X), np.array(y)
+    w = np.full(COLUMNS, 0.1)
+    ours = {
+        "in memory": fl.LinearObjective(*held),
+        "memory map": fl.LinearObjective(X, y, memory_limit=budget),
+        "Parquet": fl.LinearObjective(files.parquet, "y", memory_limit=budget),
+    }
+    calls = {name: lambda f=f: f(w) for name, f in ours.items()}
+    values = [call()[0] for call in calls.values()]
+    assert np.ptp(values) <= 1e-12 * values[0]
+    calls["pyarrow alone"] = lambda: _read(files.parquet)
+    calls["pyarrow alone"]()
+    times = {k: statistics.median(v) for k, v in interleave(calls, ROUNDS).items()}
+    beside = {"memory map": "in memory", "Parquet": "pyarrow alone"}
+    return [
+        {
+            "what": name,
+            "rows": n,
+            "seconds": times[name],
+            "bytes": X.nbytes,
+            "share": times[beside[name]] / times[name] if name in beside else None,
+        }
+        for name in calls
+    ]
+
+
+def _read(path: Path) -> int:
+    return sum(len(batch) for batch in dataset.dataset(path).to_batches())
+
+
+def growth(files: Files, sizes, budget: int) -> list[Row]:
+    context = multiprocessing.get_context("spawn")
+    rows = []
+    for n in track(sizes, "fitting"):
+        with ProcessPoolExecutor(1, context) as pool:  # raises where the process is killed
+            rows.append(pool.submit(fit_within, files.folder, n, budget).result())
+    return rows
+
+
+def fit_within(folder: Path, n: int, budget: int) -> Row:
+    """Fit ``n`` rows of a memory map in a process that may hold no more than the budget."""
+    X, y = Files(folder).memory_maps(n)
+    fl.fit(np.array(X[:20_000]), np.array(y[:20_000]))  # compiles
+    peak.limit(budget)
+    passes: list[int] = []
+
+    def fit():
+        return fl.fit(X, y, memory_limit=budget, progress=lambda k, *_: passes.append(k))
+
+    start = time.perf_counter()
+    result, most = peak.taken(fit)
+    return {
+        "rows": n,
+        "bytes": X.nbytes,
+        "budget": budget,
+        "seconds": time.perf_counter() - start,
+        "passes": max(passes, default=0),
+        "peak": most,
+        "success": bool(result.success),
+        "error": float(np.abs(result.coef - np.arange(COLUMNS)).max()),
+    }
+
+
+def measure(quick: bool = False) -> dict[str, list[Row]]:
+    scale = 20 if quick else 1
+    sizes, n, budget = (
+        [s // scale for s in GROWTH],
+        OBJECTIVE // scale,
+        BUDGET // (4 if quick else 1),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        files = Files(Path(folder))
+        write(files, sizes[-1], n)
+        return {"objectives": objectives(files, n), "growth": growth(files, sizes, budget)}
+
+
+def tables(document: dict[str, list[Row]]):
+    """Give each table's title, heads and rows as text."""
+    found = document["objectives"]
+    yield (
+        f"Value and gradient over {found[0]['rows']:,} x {COLUMNS} float32, read with a budget of "
+        f"a quarter of X; of what is in memory, or of pyarrow alone",
+        ["rows from", "milliseconds", "GB/s", "share of the speed"],
+        [
+            [
+                row["what"],
+                f"{row['seconds'] * 1e3:.0f}",
+                f"{row['bytes'] / row['seconds'] / 1e9:.1f}",
+                "" if row["share"] is None else f"{row['share']:.2f}",
+            ]
+            for row in found
+        ],
+    )
+    yield (
+        f"Fits of a memory map of {COLUMNS} float32 columns with a tenth of outliers, in a process "
+        f"that may hold {document['growth'][0]['budget'] / 1e9:g} GB",
+        ["rows", "X", "seconds", "passes", "rows a second and pass", "peak of memory"],
+        [
+            [
+                f"{row['rows']:,}",
+                f"{row['bytes'] / 1e9:.2f} GB",
+                f"{row['seconds']:.2f}",
+                f"{row['passes'] or 'in memory'}",
+                f"{row['rows'] * row['passes'] / row['seconds']:,.0f}" if row["passes"] else "",
+                f"{row['peak'] / 1e6:.0f} MB",
+            ]
+            for row in document["growth"]
+        ],
+    )
+
+
+def figure(document: dict[str, list[Row]], path: Path) -> None:
+    """Draw time and memory against the number of rows."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    import matplotlib.pyplot as plt
+
+    rows = document["growth"]
+    n = [row["rows"] for row in rows]
+    drawing, (left, right) = plt.subplots(1, 2, figsize=(10, 4))
+    left.loglog(n, [row["seconds"] for row in rows], "o-", label="fit")
+    linear = rows[-1]["seconds"] / rows[-1]["rows"]
+    left.loglog(n, [linear * k for k in n], ":", color="black", label="linear")
+    left.set_ylabel("seconds")
+    right.loglog(n, [row["bytes"] for row in rows], "--", color="grey", label="X")
+    right.loglog(n, [row["peak"] for row in rows], "o-", label="peak of memory")
+    right.axhline(rows[0]["budget"], color="black", ls=":", label="budget")
+    right.set_ylabel("bytes")
+    for axis in (left, right):
+        axis.set_xlabel("rows")
+        axis.grid(alpha=0.3)
+        axis.legend()
+    drawing.tight_layout()
+    drawing.savefig(path, dpi=110)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, help="write the figures to this file instead")
+    parser.add_argument("--quick", action="store_true", help="a twentieth of the rows")
+    given = parser.parse_args()
+    document = measure(given.quick)
+    if given.json:
+        given.json.write_text(json.dumps(document, indent=1) + "\n")
+        return 0
+    console = Console(width=120)
+    for title, heads, rows in tables(document):
+        table = Table(*heads, title=title)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
