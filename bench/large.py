@@ -5,7 +5,7 @@ Parquet, beside what pyarrow takes to read the same columns and do nothing with 
 ever more rows, each in a process of its own that may hold no more than the budget.
 
     python bench/large.py               six minutes, 10 GB in a temporary folder
-    python bench/large.py --quick       half a minute, 0.3 GB
+    python bench/large.py --quick       20 seconds, 0.5 GB
 """
 
 import argparse
