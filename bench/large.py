@@ -8,8 +8,6 @@ ever more rows, each in a process of its own that may hold no more than the budg
     python bench/large.py --quick       20 seconds, 0.5 GB
 """
 
-import argparse
-import json
 import multiprocessing
 import statistics
 import sys
@@ -23,10 +21,9 @@ import numpy as np
 import peak
 import pyarrow as pa
 import pyarrow.parquet as pq
+import show
 from pyarrow import dataset
-from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 import fastloss as fl
 from fastloss.cli.timing import interleave
@@ -223,23 +220,5 @@ def figure(document: dict[str, list[Row]], path: Path) -> None:
     drawing.savefig(path, dpi=110)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, help="write the figures to this file instead")
-    parser.add_argument("--quick", action="store_true", help="a twentieth of the rows")
-    given = parser.parse_args()
-    document = measure(given.quick)
-    if given.json:
-        given.json.write_text(json.dumps(document, indent=1) + "\n")
-        return 0
-    console = Console(width=120)
-    for title, heads, rows in tables(document):
-        table = Table(*heads, title=title)
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(show.main(__doc__, measure, tables, "a twentieth of the rows"))

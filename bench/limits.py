@@ -16,10 +16,9 @@ from typing import Any
 
 import numba
 import numpy as np
+import show
 from peers import elementwise_data
 from peers.with_numpy import PEER as NUMPY
-from rich.console import Console
-from rich.table import Table
 from roofline import ARRAY_BYTES, reader, writer
 
 import fastloss as fl
@@ -202,13 +201,7 @@ def measure() -> dict[str, list[Row]]:
 
 
 def main() -> int:
-    console = Console()
-    console = Console(width=max(console.width, 110))
-    for title, heads, rows in tables(measure()):
-        table = Table(*heads, title=title)
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
+    show.tables(tables(measure()))
     return 0
 
 

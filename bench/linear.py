@@ -5,14 +5,11 @@ own for each fit, beside X and y. OpenBLAS's threads wait actively for a tenth o
 each product and would slow whoever comes next: they are told to sleep.
 """
 
-import argparse
-import json
 import multiprocessing
 import os
 import statistics
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "16")  # before NumPy is imported
@@ -20,10 +17,9 @@ os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "16")  # before NumPy is import
 import numpy as np
 import peak
 import scipy.sparse
+import show
 from peers import FASTLOSS, PEERS, agree, linear_data
 from peers.fits import FITS, delta_of, outlying_data
-from rich.console import Console
-from rich.table import Table
 
 import fastloss as fl
 from fastloss.cli.memory import reading
@@ -167,22 +163,5 @@ def tables(document: dict[str, list[Row]]):
     )
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, help="write the figures to this file instead")
-    given = parser.parse_args()
-    document = measure()
-    if given.json:
-        given.json.write_text(json.dumps(document, indent=1) + "\n")
-        return 0
-    console = Console(width=120)
-    for title, heads, rows in tables(document):
-        table = Table(*heads, title=title)
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(show.main(__doc__, measure, tables))
