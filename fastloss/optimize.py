@@ -10,7 +10,7 @@ from fastloss.curvature import own
 from fastloss.least_squares import rho
 from fastloss.loss import Loss, check_reduced
 from fastloss.losses import SmoothL1Loss
-from fastloss.model import Curvature
+from fastloss.model import Curvature, Curved
 from fastloss.place import as_real
 from fastloss.reduction import Reduction
 from fastloss.residual import ResidualObjective
@@ -276,9 +276,20 @@ class LinearObjective:
         found = self._curved(w, curvature, means)
         if found is None:
             return *self(w), self.gram(w, curvature, means)
-        total, gradient, gram = found
-        value, gradient = self._with_penalty(w, total, gradient[: self.size])
-        return value, gradient, self._with_ridge(gram[: self.size, : self.size])
+        return self._quadratic(w, found)
+
+    def quadratic_and_gradient(
+        self, w: Vector, curvature: Curvature, means: Vector, other: Vector
+    ) -> tuple[float, Vector, Array, Vector]:
+        """Give what :meth:`quadratic` gives and the gradient at ``other``, in one pass."""
+        found = self._curved(w, curvature, means, other)
+        assert found is not None
+        assert found.other is not None
+        return *self._quadratic(w, found), self._with_penalty(other, 0.0, found.other)[1]
+
+    def _quadratic(self, w: Vector, found: Curved) -> tuple[float, Vector, Array]:
+        value, gradient = self._with_penalty(w, found.total, found.gradient)
+        return value, gradient, self._with_ridge(found.gram)
 
     @property
     def one_pass(self) -> bool:
@@ -305,17 +316,27 @@ class LinearObjective:
         w = self._coefficients("w", w)
         found = self._curved(w, curvature, means)
         if found is not None:
-            return self._with_ridge(found[2][: self.size, : self.size])
+            return self._with_ridge(found.gram)
         w = self._with_intercept(w)
         total = self.model.gram(self.loss.formula, w, curvature, means, self.size)
         return self._with_ridge(total / self._divisor)
 
     def _curved(
-        self, w: Vector, curvature: Curvature, means: Vector | None
-    ) -> tuple[float, Vector, Array] | None:
+        self,
+        w: Vector,
+        curvature: Curvature,
+        means: Vector | None,
+        other: Vector | None = None,
+    ) -> Curved | None:
         means = np.zeros(self.shape[1]) if means is None else means
-        w = self._with_intercept(w)
-        return self.model.curved(self.loss.formula, w, 1.0 / self._divisor, curvature, means)
+        points = self._with_intercept(w), 1.0 / self._divisor, curvature, means
+        other = None if other is None else self._with_intercept(other)
+        found = self.model.curved(self.loss.formula, *points, other)
+        if found is None:
+            return None
+        gradient, gram = found.gradient[: self.size], found.gram[: self.size, : self.size]
+        beside = None if found.other is None else found.other[: self.size]
+        return Curved(found.total, gradient, gram, beside)
 
     def _with_ridge(self, gram: Array) -> Array:
         gram[np.diag_indices(self.shape[1])] += self.l2

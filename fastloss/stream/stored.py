@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastloss.columns import precision
-from fastloss.place import as_real, is_foreign, require_real
+from fastloss.place import as_real, is_foreign, library, require_real
 from fastloss.stream.rows import ALIVE, reading
 from fastloss.typing import Array
 
@@ -125,6 +125,8 @@ class Reader:
 def has_slices(value: Any) -> bool:
     """Whether to slice an object itself: not in-memory arrays, which have ways of their own."""
     if isinstance(value, np.ndarray | np.generic) or is_foreign(value):
+        return False
+    if library(value) == "scipy" or hasattr(value, "__cuda_array_interface__"):
         return False
     return (
         isinstance(getattr(value, "dtype", None), np.dtype)
