@@ -71,8 +71,18 @@ class LinearObjective:
     most); and, as ``X``, the path of a Parquet file or of a folder of them, or a
     ``pyarrow.dataset.Dataset``, whose columns ``y`` and ``weight`` then name; all others are
     features. :class:`fastloss.stream.parquet.Parquet` chooses some, with None for ``y``. The bits
-    are those of the same rows in memory, in the same order, where an X has at most 16 times
-    the limit (a sum of weights may differ in the last one).
+    are those of the same rows in memory, in C order if they have to be converted, where an X has at
+    most 16 times the limit (a sum of weights may differ in the last one); with less memory blocks
+    are cut, and results differ by rounding. What is in memory, but so that kernels cannot read it
+    (columns with gaps, integers, another byte order), is converted by blocks, too, if the copy
+    would take more than 32 MB.
+
+    ``memory_limit`` counts what reading needs: two blocks, or the pages of one of a memory map,
+    chunks, rows that are kept as a sample, residuals of a block. It does not count y and weights
+    that are in memory, results, compiled code (50 MB and more where it is compiled anew), the
+    8 MB blocks that more than 256 columns are multiplied out in, and what Arrow keeps beyond an
+    estimate. A memory map's pages come in pieces of up to some MB, in Fortran order for each
+    column; those of one that was opened in mode 'c' are not given back.
 
     Examples
     --------
