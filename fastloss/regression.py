@@ -112,8 +112,8 @@ def fit(
     Notes
     -----
     'auto' starts from least squares, which one pass over X gives; each of Newton's steps takes
-    another. Half a million rows of 40 columns with a tenth of outliers take seven passes in all, six
-    where X is read block by block.
+    another. Half a million rows of 40 columns with a tenth of outliers take seven passes in all,
+    six where X is read block by block.
 
     Absolute error (and ``beta = 0``) has no curvature. 'auto' minimises it exactly by SciPy's
     linear programming where X has at most 200,000 elements and there is no penalty, otherwise

@@ -159,6 +159,8 @@ class Search:
         sample = squares.model.sample(count)
         if sample is None or (sample[2] is not None and not sample[2].any()):
             return
+        if sample[1].size < count // LARGE:  # little memory keeps few rows
+            return
         X, y, weight = sample
         objective = LinearObjective(
             X,

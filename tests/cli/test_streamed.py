@@ -142,7 +142,8 @@ def test_csv_is_not_streamed(refused, tmp_path):
     assert "Parquet" in said
 
 
-def test_missing_values_are_named_by_their_row(refused, tmp_path):
+def test_missing_values_are_named_by_their_row(refused, tmp_path, monkeypatch):
+    monkeypatch.setattr(streamed, "ROWS", 1000)
     path = tmp_path / "data.parquet"
     column = [*X[:, 1]]
     column[50_001] = None

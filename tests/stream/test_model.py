@@ -63,7 +63,7 @@ def streamed(*arguments, **options):
 def whole_blocks(objective):
     """Give it room for blocks as in memory, which so little data as here would not need."""
     model = objective.model
-    model._step = model._like.rows
+    model._step = 2 * model._like.rows
     return objective
 
 
@@ -109,6 +109,16 @@ def test_the_bits_do_not_depend_on_shape_order_and_precision(p, dtype, order):
     # What has to be converted comes in C order.
     expected = fl.LinearObjective(X if X.dtype in NATIVE else np.ascontiguousarray(X), y)
     assert_same(found, expected, np.linspace(-1, 1, p), tolerance=0.0 if p <= 256 else 1e-13)
+
+
+@pytest.mark.parametrize("n", [3000, 200_000])
+@pytest.mark.parametrize("count", [10, 1024, 5000])
+def test_a_sample_has_the_rows_that_it_has_in_memory(n, count):
+    X, y, weight = problem(n, 3)
+    found = streamed(Slices(X, y, weight), None, memory_limit=10**8).model.sample(count)
+    expected = fl.LinearObjective(X, y, weight=weight).model.sample(count)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_parquet_is_a_matrix_in_fortran_order(tmp_path):
