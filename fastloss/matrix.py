@@ -72,7 +72,13 @@ class ArrayModel:
         return False
 
     def curved(
-        self, formula: Formula, w: Vector, scale: float, curvature: Curvature, means: Vector
+        self,
+        formula: Formula,
+        w: Vector,
+        scale: float,
+        curvature: Curvature,
+        means: Vector,
+        other: Vector | None = None,
     ) -> None:
         """Leave it to two passes."""
 

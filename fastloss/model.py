@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from fastloss.formulas import Formula
 from fastloss.progress import Watch
@@ -14,6 +14,18 @@ if TYPE_CHECKING:
 # Gives the diagonal of D in X'DX from the residuals of some rows and the loss's derivatives there;
 # the last argument is `where` of the arrays' library.
 Curvature = Callable[[Any, Any, Any, Any], Any]
+
+
+class Curved(NamedTuple):
+    """What a pass over X gives beside a value."""
+
+    total: float
+    """The sum of the losses."""
+    gradient: Vector
+    gram: Array
+    """``X.T @ D @ X``."""
+    other: Vector | None
+    """The gradient at other coefficients, where these were given."""
 
 
 class Model(Protocol):
@@ -49,9 +61,15 @@ class Model(Protocol):
         """Whether :meth:`curved` gives something for the loss's own curvature."""
 
     def curved(
-        self, formula: Formula, w: Vector, scale: float, curvature: Curvature, means: Vector
-    ) -> tuple[float, Vector, Array] | None:
-        """Give the sum of the losses, and ``scale`` times its gradient and ``X.T @ D @ X``.
+        self,
+        formula: Formula,
+        w: Vector,
+        scale: float,
+        curvature: Curvature,
+        means: Vector,
+        other: Vector | None = None,
+    ) -> "Curved | None":
+        """Evaluate with ``X.T @ D @ X``, and the gradient at ``other`` coefficients.
 
         In one pass over X, with a column of ones beside it; None where that is not to be had.
         """

@@ -161,9 +161,9 @@ def solve(matrix: Array, vector: Vector) -> Vector:
 
 
 def minimise(
-    objective: LinearObjective, w: Vector, frame: Frame, tolerance: float, steps: Steps
+    objective: LinearObjective, w: Vector, frame: Frame, tol: float, steps: Steps
 ) -> tuple["Point", bool]:
-    """Go downhill until no entry of the gradient, in the frame, exceeds the tolerance.
+    """Go downhill until no entry of the gradient, in the frame, exceeds ``tol`` of that at 0.
 
     Returns
     -------
@@ -171,7 +171,8 @@ def minimise(
         The last one.
     converged : bool
     """
-    here = _at(objective, w, frame)
+    here, at_zero = _first(objective, w, frame)
+    tolerance = tol * frame.largest(at_zero)
     steps.nfev += 1
     while not steps.over and frame.largest(here.gradient) > tolerance:
         found = None
@@ -204,6 +205,16 @@ class Point(NamedTuple):
     gram: Array | None = None
     """With the loss's own curvature, in a frame; None where that takes another pass."""
     halvings: int = 0
+
+
+def _first(objective: LinearObjective, w: Vector, frame: Frame) -> tuple[Point, Vector]:
+    """Give a point and the gradient at 0, in one pass over X where that is to be had."""
+    zero = np.zeros_like(w)
+    if not objective.one_pass:
+        return _at(objective, w, frame), objective.grad(zero)
+    with np.errstate(over="ignore", invalid="ignore"):
+        value, gradient, gram, at_zero = objective.quadratic_and_gradient(w, own, frame.means, zero)
+    return Point(w, value, gradient, gram), at_zero
 
 
 def _at(objective: LinearObjective, w: Vector, frame: Frame, halvings: int = 0) -> Point:

@@ -10,7 +10,7 @@ from fastloss.curvature import own
 from fastloss.least_squares import rho
 from fastloss.loss import Loss, check_reduced
 from fastloss.losses import SmoothL1Loss
-from fastloss.model import Curvature
+from fastloss.model import Curvature, Curved
 from fastloss.place import as_real
 from fastloss.reduction import Reduction
 from fastloss.residual import ResidualObjective
@@ -71,8 +71,18 @@ class LinearObjective:
     most); and, as ``X``, the path of a Parquet file or of a folder of them, or a
     ``pyarrow.dataset.Dataset``, whose columns ``y`` and ``weight`` then name; all others are
     features. :class:`fastloss.stream.parquet.Parquet` chooses some, with None for ``y``. The bits
-    are those of the same rows in memory, in the same order, where an X has at most 16 times
-    the limit (a sum of weights may differ in the last one).
+    are those of the same rows in memory, in C order if they have to be converted, where an X has at
+    most 16 times the limit (a sum of weights may differ in the last one); with less memory blocks
+    are cut, and results differ by rounding. What is in memory, but so that kernels cannot read it
+    (columns with gaps, integers, another byte order), is converted by blocks, too, if the copy
+    would take more than 32 MB.
+
+    ``memory_limit`` counts what reading needs: two blocks, or the pages of one of a memory map,
+    chunks, rows that are kept as a sample, residuals of a block. It does not count y and weights
+    that are in memory, results, compiled code (50 MB and more where it is compiled anew), the
+    8 MB blocks that more than 256 columns are multiplied out in, and what Arrow keeps beyond an
+    estimate. A memory map's pages come in pieces of up to some MB, in Fortran order for each
+    column; those of one that was opened in mode 'c' are not given back.
 
     Examples
     --------
@@ -276,9 +286,20 @@ class LinearObjective:
         found = self._curved(w, curvature, means)
         if found is None:
             return *self(w), self.gram(w, curvature, means)
-        total, gradient, gram = found
-        value, gradient = self._with_penalty(w, total, gradient[: self.size])
-        return value, gradient, self._with_ridge(gram[: self.size, : self.size])
+        return self._quadratic(w, found)
+
+    def quadratic_and_gradient(
+        self, w: Vector, curvature: Curvature, means: Vector, other: Vector
+    ) -> tuple[float, Vector, Array, Vector]:
+        """Give what :meth:`quadratic` gives and the gradient at ``other``, in one pass."""
+        found = self._curved(w, curvature, means, other)
+        assert found is not None
+        assert found.other is not None
+        return *self._quadratic(w, found), self._with_penalty(other, 0.0, found.other)[1]
+
+    def _quadratic(self, w: Vector, found: Curved) -> tuple[float, Vector, Array]:
+        value, gradient = self._with_penalty(w, found.total, found.gradient)
+        return value, gradient, self._with_ridge(found.gram)
 
     @property
     def one_pass(self) -> bool:
@@ -305,17 +326,27 @@ class LinearObjective:
         w = self._coefficients("w", w)
         found = self._curved(w, curvature, means)
         if found is not None:
-            return self._with_ridge(found[2][: self.size, : self.size])
+            return self._with_ridge(found.gram)
         w = self._with_intercept(w)
         total = self.model.gram(self.loss.formula, w, curvature, means, self.size)
         return self._with_ridge(total / self._divisor)
 
     def _curved(
-        self, w: Vector, curvature: Curvature, means: Vector | None
-    ) -> tuple[float, Vector, Array] | None:
+        self,
+        w: Vector,
+        curvature: Curvature,
+        means: Vector | None,
+        other: Vector | None = None,
+    ) -> Curved | None:
         means = np.zeros(self.shape[1]) if means is None else means
-        w = self._with_intercept(w)
-        return self.model.curved(self.loss.formula, w, 1.0 / self._divisor, curvature, means)
+        points = self._with_intercept(w), 1.0 / self._divisor, curvature, means
+        other = None if other is None else self._with_intercept(other)
+        found = self.model.curved(self.loss.formula, *points, other)
+        if found is None:
+            return None
+        gradient, gram = found.gradient[: self.size], found.gram[: self.size, : self.size]
+        beside = None if found.other is None else found.other[: self.size]
+        return Curved(found.total, gradient, gram, beside)
 
     def _with_ridge(self, gram: Array) -> Array:
         gram[np.diag_indices(self.shape[1])] += self.l2

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from fastloss.arrays import caller_level
 from fastloss.loss import Loss
@@ -28,11 +27,11 @@ class ConvergenceWarning(UserWarning):
 
 
 def fit(
-    X: ArrayLike,
-    y: ArrayLike,
+    X: Any,
+    y: Any,
     loss: Loss | None = None,
     *,
-    weight: ArrayLike | None = None,
+    weight: Any = None,
     l2: float = 0.0,
     fit_intercept: bool = True,
     method: str = "auto",
@@ -50,9 +49,10 @@ def fit(
     Parameters
     ----------
     X : array_like of real numbers, shape (n, p)
-        See :class:`fastloss.LinearObjective`.
+        Or what is read block by block, such as the path of a Parquet file, see
+        :class:`fastloss.LinearObjective`.
     y : array_like of real numbers, shape (n,)
-        What is to be predicted.
+        What is to be predicted; the name of a column where X is a file.
     loss : Loss, optional
         Default ``SmoothL1Loss()``. With the threshold 'auto' it is Huber's M-estimate: 1.345 times
         the scale of the residuals (their median absolute value over 0.6745), estimated anew at
@@ -112,7 +112,8 @@ def fit(
     Notes
     -----
     'auto' starts from least squares, which one pass over X gives; each of Newton's steps takes
-    another. Half a million rows of 40 columns with a tenth of outliers take seven passes in all.
+    another. Half a million rows of 40 columns with a tenth of outliers take seven passes in all,
+    six where X is read block by block.
 
     Absolute error (and ``beta = 0``) has no curvature. 'auto' minimises it exactly by SciPy's
     linear programming where X has at most 200,000 elements and there is no penalty, otherwise
@@ -155,11 +156,11 @@ def fit(
 
 
 def fitted(
-    X: ArrayLike,
-    y: ArrayLike,
+    X: Any,
+    y: Any,
     loss: Loss | None,
     *,
-    weight: ArrayLike | None,
+    weight: Any,
     l2: float,
     fit_intercept: bool,
     method: str,

@@ -109,10 +109,7 @@ class Search:
     def _descend(self, loss: Loss) -> None:
         """Go on by Newton's method."""
         objective = self.squares.with_loss(loss)
-        start = self.frame.largest(objective(np.zeros_like(self.w))[1])
-        point, self.converged = newton.minimise(
-            objective, self.w, self.frame, self.tol * start, self.steps
-        )
+        point, self.converged = newton.minimise(objective, self.w, self.frame, self.tol, self.steps)
         self.w, self.known = point.w, (loss, point)
         if not self.converged and not self.steps.over and not self.squares.l2:
             # Where every row is met, what is left of the gradient is rounding over the threshold.
@@ -135,6 +132,9 @@ class Search:
         """
         limit = self.steps.limit
         larger = SHRINKING * self._rough_scale()
+        easier = Loss(SmoothL1(larger), loss.reduction)
+        self._start_from_rows(easier if larger > threshold else loss)
+        larger = SHRINKING * self._rough_scale()
         while larger > threshold and not self.steps.over:
             self.steps.limit = min(limit, self.steps.nit + STEPS_A_THRESHOLD)
             self._descend(Loss(SmoothL1(larger), loss.reduction))
@@ -145,8 +145,6 @@ class Search:
         if larger > threshold and not self.steps.over:
             vertex = absolute.minimum(self.squares, self.w, self.frame)
             self.w = self.w if vertex is None else vertex
-        elif not self.converged and not self.steps.over:
-            self._start_from_rows(loss)
         self._descend(loss)
 
     def _start_from_rows(self, loss: Loss) -> None:
@@ -161,6 +159,8 @@ class Search:
         sample = squares.model.sample(count)
         if sample is None or (sample[2] is not None and not sample[2].any()):
             return
+        if sample[1].size < count // LARGE:  # little memory keeps few rows
+            return
         X, y, weight = sample
         objective = LinearObjective(
             X,
@@ -170,9 +170,8 @@ class Search:
             l2=squares.l2_of_mean,
             fit_intercept=squares.fit_intercept,
         )
-        start = self.frame.largest(objective(np.zeros_like(self.w))[1])
         steps = Steps(STEPS_A_THRESHOLD, lambda w, value: None)
-        point, found = newton.minimise(objective, self.w, self.frame, START * start, steps)
+        point, found = newton.minimise(objective, self.w, self.frame, START, steps)
         self.w = point.w if found else self.w
 
     def _minimise_absolute(self, loss: Loss) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-PAGES = ["curves.md"]
+PAGES = ["curves.md", "large.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -105,7 +105,7 @@ def test_fits_as_the_cpu_does(rows, small_blocks, monkeypatch, loss):
     expected = fl.fit(X, y, loss, weight=weight, method=method)
     (X_k, place), (y_k, _), (weight_k, _) = map(small_blocks, (X, y, weight))
     monkeypatch.setattr(
-        dispatch, "linear", lambda X, y, weight, device: ArrayModel(place, X, y, weight)
+        dispatch, "linear", lambda X, y, weight, device, memory: ArrayModel(place, X, y, weight)
     )
     result = fl.fit(X_k, y_k, loss, weight=weight_k, method=method)
     assert result.success == expected.success
@@ -121,7 +121,7 @@ def test_a_row_that_is_not_finite_is_named(rows, small_blocks, monkeypatch, plac
     (X if place == "X" else y)[123] = math.nan
     (X_k, home), (y_k, _) = small_blocks(X), small_blocks(y)
     monkeypatch.setattr(
-        dispatch, "linear", lambda X, y, weight, device: ArrayModel(home, X, y, weight)
+        dispatch, "linear", lambda X, y, weight, device, memory: ArrayModel(home, X, y, weight)
     )
     with pytest.raises(ValueError, match=f"{place} must be finite, but its row 123 is not"):
         fl.fit(X_k, y_k)

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 
 @contextmanager
@@ -19,6 +20,11 @@ def status_line() -> Iterator[Callable[[str], None]]:
         return
     with Console(stderr=True).status("") as status:
         yield lambda line: status.update(Text(line))
+
+
+def watched() -> bool:
+    """Whether a bar can be shown to someone."""
+    return sys.stderr.isatty() and find_spec("rich") is not None
 
 
 def _ignore(line: str) -> None:

@@ -1,9 +1,9 @@
 """From a file and column names to X and y, or to an error that says which column or row."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -34,12 +34,32 @@ class Table(Protocol):
 class Data:
     """What a model is fitted to."""
 
-    X: Array
-    y: Vector
+    X: Any
+    """A matrix, or rows that are read block by block."""
+    y: Vector | None
+    """None where X is rows, which have it."""
     features: tuple[str, ...]
     """The names of X's columns."""
     dropped: int
     """Rows left out because a value was missing or not finite."""
+
+    @property
+    def streamed(self) -> bool:
+        """Whether rows are read block by block."""
+        return self.y is None
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return int(self.X.shape[0])
+
+    def head(self, rows: int, size: int) -> "Data":
+        """Give the first rows, at most so many and of so many bytes, in memory."""
+        count = min(rows, self.rows, max(1, size // (8 * len(self.features))))
+        if self.y is not None:
+            return replace(self, X=self.X[:count], y=self.y[:count])
+        block = self.X.block(0, count)
+        return replace(self, X=block.X, y=block.y)
 
 
 def read(path: Path, target: str, features: Sequence[str] | None, *, drop_missing: bool) -> Data:

@@ -12,7 +12,7 @@ from fastloss.cpu.design import FLOAT64, MOST, Design
 from fastloss.curvature import majorising, own
 from fastloss.formulas import Formula
 from fastloss.loss import Loss
-from fastloss.model import Curvature, check_matrix, check_vector, check_weights
+from fastloss.model import Curvature, Curved, check_matrix, check_vector, check_weights
 from fastloss.place import Place
 from fastloss.progress import Watch
 from fastloss.scale import Spread
@@ -118,8 +118,14 @@ class HostModel:
         return self.shape[1] <= MOST
 
     def curved(
-        self, formula: Formula, w: Vector, scale: float, curvature: Curvature, means: Vector
-    ) -> tuple[float, Vector, Array] | None:
+        self,
+        formula: Formula,
+        w: Vector,
+        scale: float,
+        curvature: Curvature,
+        means: Vector,
+        other: Vector | None = None,
+    ) -> Curved | None:
         """Do so for few columns, and the curvatures that are known to kernels."""
         p = self.shape[1]
         if p > MOST or curvature not in (own, majorising):
@@ -127,7 +133,8 @@ class HostModel:
         rows = self._design, self.y, self.weight
         found = gram.evaluate(formula, *rows, w, scale, means[:p], curvature is majorising)
         product = gram.whole(found.grams.sum(axis=0), found.ones.sum(axis=0))
-        return sums.total(found.totals), found.gradients.sum(axis=0), product
+        beside = None if other is None else self.evaluate(formula, other, scale)[1]
+        return Curved(sums.total(found.totals), found.gradients.sum(axis=0), product, beside)
 
     def head(self, count: int) -> Array | None:
         """Give X's first rows."""

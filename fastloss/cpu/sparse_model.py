@@ -33,7 +33,13 @@ class SparseModel(HostModel):
         return False
 
     def curved(
-        self, formula: Formula, w: Vector, scale: float, curvature: Curvature, means: Vector
+        self,
+        formula: Formula,
+        w: Vector,
+        scale: float,
+        curvature: Curvature,
+        means: Vector,
+        other: Vector | None = None,
     ) -> None:
         """Leave it to two passes: SciPy's product of sparse matrices makes few zeros."""
 

@@ -21,6 +21,10 @@ class Mapped(Slices):
         super().__init__(X, y, weight)
         self._maps = {id(m): m for m in map(_map_of, (X, y, weight)) if m is not None}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the maps: what is pickled is their numbers."""
+        return {**vars(self), "_maps": {}}
+
     def blocks(self, rows: int, low: int = 0) -> Generator[Block, None, None]:
         """Give blocks, see :meth:`fastloss.stream.rows.Rows.blocks`."""
         for block in super().blocks(rows, low):

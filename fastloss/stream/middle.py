@@ -7,6 +7,8 @@ from fastloss.typing import Vector
 
 # How far from the middle of a sample, in standard deviations of its rank, that of all can lie.
 DEVIATIONS = 6.0
+# Sums of weights are known to this part of them.
+ROUNDING = 1e-9
 
 
 class Middle:
@@ -63,7 +65,9 @@ class Middle:
             middle = np.partition(sizes, (first, second))
             return float(middle[first] + middle[second]) / 2 / NORMAL_MEDIAN
         weight = np.concatenate(self._weights)
-        if abs(self._above - self._below) >= float(weight.sum()):
+        # Next to the ends of what was kept, what was only counted may come into it.
+        margin = ROUNDING * (self._below + self._above)
+        if abs(self._above - self._below) >= float(weight.sum()) - margin:
             return None
         # One of size 0 and an infinite one stand for those that were only counted.
         sizes = np.append(sizes, (0.0, np.inf))

@@ -2,41 +2,40 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from math import sqrt
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 import numpy as np
 from numba import get_num_threads
 
-from fastloss.cpu import gram, linear, sums
+from fastloss.cpu import sums
 from fastloss.cpu.design import MOST, Design
 from fastloss.cpu.evaluate import total_of
 from fastloss.cpu.model import first_bad_rows, gram_of
 from fastloss.curvature import majorising, own
 from fastloss.formulas import Formula
-from fastloss.losses import MSELoss
-from fastloss.model import Curvature, check_weights
+from fastloss.model import Curvature, Curved, check_weights
 from fastloss.progress import Watch
 from fastloss.scale import Spread, mad
 from fastloss.stream.look import Look
-from fastloss.stream.middle import Middle
 from fastloss.stream.rows import Block, Rows
+from fastloss.stream.totals import Deviations, Evaluation, Piece, Quadratic, vector
 from fastloss.typing import Array, Vector
 
-# Of the budget, what blocks may take; the rest is for results and what reading needs.
-SHARE = 0.5
+# Of the budget: what blocks may take, what kernels make of one, and the rows that are kept.
+BLOCKS_SHARE = 0.5
+RESULTS_SHARE = 0.25
+LOOK_SHARE = 0.0625
+# What is made for a row: residuals, their sizes, marks.
+RESULT_BYTES = 32
 # Rows that show how X will lie.
 PROBE = 8
 
 
-class Piece(NamedTuple):
-    """A block as kernels take it."""
+class Total(Protocol):
+    """What is added up over rows."""
 
-    low: int
-    design: Design
-    y: Vector
-    weight: Vector | None
-    X: Array
+    def add(self, piece: Piece) -> None:
+        """Add some rows."""
 
 
 class StreamedModel:
@@ -61,18 +60,28 @@ class StreamedModel:
         self.X, self.y, self.weight = X, y, weight
         self.shape = rows.shape
         self._rows = rows
+        self._look_bytes = int(LOOK_SHARE * memory)
         self._passes = 0
         self._look: Look | None = None
+        n = self.shape[0]
+        first = rows.block(0, min(n, PROBE))
+        self._weighted = first.weight is not None
+        self._like = Design.of(first.X).among(n)
+        self._step = self._block_rows(memory)
+        self._count = self._sum_of_weights() if self._weighted else float(n)
+
+    def _block_rows(self, memory: int) -> int:
+        """Give the rows that are read at once: whole blocks of the kernels', or parts of one."""
         n, p = self.shape
-        self._like = like = Design.of(rows.block(0, min(n, PROBE)).X).among(n)
-        suits = rows.block_bytes // (max(p, 1) * rows.dtype.itemsize)
-        most = min(rows.rows_within(int(SHARE * memory)), max(suits, get_num_threads() * like.rows))
-        # Whole blocks of the kernels', or parts of one.
-        whole = like.rows if most >= like.rows else like.tile
-        self._step = min(n, max(1, most // whole) * whole)
-        self._count = float(n)
-        if weight is not None:
-            self._count = self._sum_of_weights()
+        suits = self._rows.block_bytes // (max(p, 1) * self._rows.dtype.itemsize)
+        most = min(
+            self._rows.rows_within(int(BLOCKS_SHARE * memory)),
+            int(RESULTS_SHARE * memory) // RESULT_BYTES,
+            max(suits, get_num_threads() * self._like.rows),
+        )
+        whole = self._like.rows if most >= self._like.rows else self._like.tile
+        rows: int = min(n, max(1, most // whole) * whole)
+        return rows
 
     def count(self) -> float:
         """Give the number of rows, or the sum of their weights."""
@@ -82,15 +91,9 @@ class StreamedModel:
         self, formula: Formula, w: Vector, scale: float, direction: Vector | None = None
     ) -> tuple[float, Vector]:
         """Give the sum of the losses and its gradient, or the Hessian times a direction."""
-        totals, gradient = [], np.zeros(w.size)
-        curvature = None if direction is None else np.empty(self._step)
-        for piece in self._pieces():
-            rows = piece.design, piece.y, piece.weight
-            here = None if curvature is None else curvature[: piece.y.size]
-            found = linear.evaluate(formula, *rows, w, scale, direction, here)
-            totals.append(found.totals)
-            _add(gradient, found.gradients)
-        return sums.total(np.concatenate(totals)), gradient
+        found = Evaluation(formula, w, scale, direction)
+        self._read(found)
+        return found.total, found.gradient
 
     @property
     def one_pass(self) -> bool:
@@ -98,24 +101,25 @@ class StreamedModel:
         return self.shape[1] <= MOST
 
     def curved(
-        self, formula: Formula, w: Vector, scale: float, curvature: Curvature, means: Vector
-    ) -> tuple[float, Vector, Array] | None:
+        self,
+        formula: Formula,
+        w: Vector,
+        scale: float,
+        curvature: Curvature,
+        means: Vector,
+        other: Vector | None = None,
+    ) -> Curved | None:
         """Do so for few columns, and the curvatures that are known to kernels."""
         p = self.shape[1]
         if p > MOST or curvature not in (own, majorising):
             return None
-        totals: list[Array] = []
-        results: list[Vector] = []
-        for piece in self._pieces():
-            rows = piece.design, piece.y, piece.weight
-            found = gram.evaluate(formula, *rows, w, scale, means[:p], curvature is majorising)
-            totals.append(found.totals)
-            parts = found.gradients, found.grams, found.ones
-            results = results or [np.zeros(part.shape[1]) for part in parts]
-            for total, part in zip(results, parts, strict=True):
-                _add(total, part)
-        gradient, grams, ones = results
-        return sums.total(np.concatenate(totals)), gradient, gram.whole(grams, ones)
+        found = Quadratic(formula, w, scale, means[:p], curvature is majorising)
+        if other is None:
+            self._read(found)
+            return Curved(found.total, found.gradient, found.gram, None)
+        beside = Evaluation(formula, other, scale)
+        self._read(found, beside)
+        return Curved(found.total, found.gradient, found.gram, beside.gradient)
 
     def head(self, count: int) -> Array | None:
         """Give X's first rows."""
@@ -123,9 +127,7 @@ class StreamedModel:
 
     def sample(self, count: int) -> tuple[Array, Vector, Vector | None] | None:
         """Give rows from all over, as many as were kept in the first pass."""
-        look = self._looked()
-        weight = None if look.weight is None else look.weight[:count]
-        return look.X[:count], look.y[:count], weight
+        return self._looked().sample(count)
 
     def gram(
         self, formula: Formula, w: Vector, curvature: Curvature, means: Vector | None, size: int
@@ -141,28 +143,23 @@ class StreamedModel:
         """Give ``X @ w - y``."""
         out = np.empty(self.shape[0])
         for piece in self._pieces():
-            out[piece.low : piece.low + piece.y.size] = _residuals(piece, w)
+            out[piece.low : piece.low + piece.y.size] = piece.residuals(w)
         return out
 
     def spread(self, w: Vector) -> Spread:
         """Measure the residuals, in one pass and without keeping them."""
-        X, y, weight = self._sampled()
+        X, y, weight = self._looked().all()
         p = self.shape[1]
-        middle = Middle(X @ w[:p] + w[p] - y, weight)
-        squares, largest = 0.0, 0.0
-        for piece in self._pieces():
-            residuals = _residuals(piece, w)
-            middle.add(residuals, piece.weight)
-            squares += float(MSELoss(reduction="sum")(residuals, 0.0, piece.weight))
-            largest = max(largest, float(residuals.max()), -float(residuals.min()))
-        scale = middle.scale()
+        found = Deviations(w, X @ w[:p] + w[p] - y, weight)
+        self._read(found)
+        scale = found.scale
         if scale is None:  # the sample was nothing like the rest, which has to be held once
             scale = mad(self.residuals(w), self._all_weights())
-        return Spread(scale, sqrt(squares), largest)
+        return Spread(scale, found.norm, found.largest)
 
     def within(self, w: Vector, threshold: float) -> int:
         """Count the residuals whose absolute value is below the threshold."""
-        return sum(int((abs(_residuals(p, w)) < threshold).sum()) for p in self._pieces())
+        return sum(int((abs(piece.residuals(w)) < threshold).sum()) for piece in self._pieces())
 
     def largest_target(self) -> float:
         """Give the largest absolute value of y."""
@@ -170,13 +167,11 @@ class StreamedModel:
 
     def first_bad_rows(self) -> dict[str, int]:
         """Name what is not finite with its first such row."""
-        bad: dict[str, int] = {}
         for piece in self._pieces():
-            for name, row in first_bad_rows(piece.X, piece.y).items():
-                bad.setdefault(name, piece.low + row)
+            bad = first_bad_rows(piece.X, piece.y)
             if bad:
-                break
-        return bad
+                return {name: piece.low + row for name, row in bad.items()}
+        return {}
 
     def on_host(self) -> tuple[Array, Vector | None]:
         """Read X and the weights."""
@@ -185,65 +180,59 @@ class StreamedModel:
 
     def to_host(self, array: Any) -> Vector:
         """Give the array itself."""
-        vector: Vector = array
-        return vector
+        own: Vector = array
+        return own
+
+    def _read(self, *totals: Total) -> None:
+        for piece in self._pieces():
+            for total in totals:
+                total.add(piece)
 
     def _pieces(self) -> Iterator[Piece]:
         """Read all rows once."""
-        n, p = self.shape
         self._passes += 1
-        look = Look(n, p, self.weight is not None) if self._look is None else None
+        look = self._new_look() if self._look is None else None
         with closing(self._rows.blocks(self._step)) as blocks:
             for block in blocks:
                 if look is not None:
                     look.see(block)
-                yield self._piece(block)
-                if self.watch is not None:
-                    self.watch(self._passes, block.low + block.y.size, n)
+                yield Piece.of(block, self._like)
+                self._tell(block)
         if look is not None:
             self._look = look
 
-    def _piece(self, block: Block) -> Piece:
-        weight = None if block.weight is None else _vector(block.weight)
-        design = Design.of(block.X, self._like)
-        return Piece(block.low, design, _vector(block.y), weight, block.X)
+    def _tell(self, block: Block) -> None:
+        if self.watch is not None:
+            self.watch(self._passes, block.low + block.y.size, self.shape[0])
+
+    def _new_look(self) -> Look:
+        return Look(self.shape, self._weighted, self._look_bytes)
 
     def _looked(self) -> Look:
         if self._look is None:
-            for _ in self._pieces():
-                pass
+            self._read()
         assert self._look is not None
         return self._look
 
-    def _sampled(self) -> tuple[Array, Vector, Vector | None]:
-        look = self._looked()
-        return look.X, look.y, look.weight
-
     def _sum_of_weights(self) -> float:
         parts, low = [], np.inf
-        for piece in self._pieces():
-            assert piece.weight is not None
-            parts.append((total_of(piece.weight, piece.weight.dtype), 0.0))
-            low = min(low, float(piece.weight.min()))
+        for weight in self._weights():
+            parts.append((total_of(weight, weight.dtype), 0.0))
+            low = min(low, float(weight.min()))
         total = sums.total(np.array(parts))
         check_weights(low, total)
         return total
 
     def _all_weights(self) -> Vector | None:
-        if self.weight is None:
+        if not self._weighted:
             return None
-        return np.concatenate([np.array(p.weight, np.float64) for p in self._pieces()])
+        return np.concatenate([np.array(weight, np.float64) for weight in self._weights()])
 
-
-def _vector(vector: Vector) -> Vector:
-    return np.require(vector, requirements=["C", "A", "W"])
-
-
-def _residuals(piece: Piece, w: Vector) -> Vector:
-    return linear.residuals(piece.design, piece.y, w)
-
-
-def _add(total: Vector, parts: Array) -> None:
-    """Add rows up, one after the other, as those of blocks in memory are."""
-    for part in parts:
-        total += part
+    def _weights(self) -> Iterator[Vector]:
+        """Give the weights in order; a pass over all rows is needed where they lie with these."""
+        if isinstance(self.weight, np.ndarray):
+            yield vector(self.weight)
+            return
+        for piece in self._pieces():
+            assert piece.weight is not None
+            yield piece.weight

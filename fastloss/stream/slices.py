@@ -65,10 +65,11 @@ class Slices:
 
     @property
     def block_bytes(self) -> int:
-        """More where nothing is copied, and little where only the order of memory is changed."""
-        if not self._in_memory():
-            return READ_BYTES
-        return VIEW_BYTES if lies_well(self._X.array) else COPY_BYTES
+        """More where nothing is copied, and little where what is in memory is converted."""
+        array = self._X.array
+        if isinstance(array, np.ndarray) and not lies_well(array):
+            return COPY_BYTES
+        return VIEW_BYTES if self._in_memory() else READ_BYTES
 
     def rows_within(self, budget: int) -> int:
         """Give the most rows to a block with which a pass holds about ``budget`` bytes."""

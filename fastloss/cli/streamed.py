@@ -1,0 +1,130 @@
+"""Files that are read block by block, as they are larger than the memory that may be used."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from fastloss.cli.errors import INSTALL, CommandError, reading
+from fastloss.cli.tables import Data, choose
+from fastloss.cli.values import shown
+from fastloss.columns import precision
+from fastloss.stream.rows import Rows
+from fastloss.typing import Array
+
+PARQUET = (".parquet", ".pq")
+# Rows that are looked through at once.
+ROWS = 1 << 16
+
+
+def open_rows(
+    path: Path, target: str, features: Sequence[str] | None, *, drop_missing: bool, memory: int
+) -> Data | None:
+    """Open a file whose columns take more than ``memory`` bytes; None for any other.
+
+    Parameters
+    ----------
+    path, target, features, drop_missing
+        See :func:`fastloss.cli.tables.read`.
+    memory : int
+        Bytes.
+
+    Raises
+    ------
+    CommandError
+        If it is too large and cannot be read block by block, or does not hold these columns.
+    """
+    if not path.exists():
+        return None
+    kind = ".parquet" if path.is_dir() else path.suffix.lower()
+    if kind == ".csv" and (length := path.stat().st_size) > memory:
+        raise CommandError(
+            f"{path} has {shown(length)}, more than --memory-limit {shown(memory)}, and CSV is "
+            "held in memory: raise the limit, or write it as Parquet, which is read block by block "
+            "(pyarrow.csv.open_csv gives the batches that pyarrow.parquet.ParquetWriter takes)"
+        )
+    if kind not in (*PARQUET, ".npy"):
+        return None
+    found = _npy(path, target, features) if kind == ".npy" else _parquet(path, target, features)
+    if found is None or _bytes(found.X) <= memory:
+        return None
+    if drop_missing:
+        raise CommandError(
+            f"--drop-missing needs the columns in memory, but those of {path} take "
+            f"{shown(_bytes(found.X))}, more than --memory-limit {shown(memory)}: raise the limit, "
+            "or leave such rows out of the file"
+        )
+    return found
+
+
+def check_finite(data: Data) -> None:
+    """Raise CommandError if a value is not finite, naming the first such row."""
+    from fastloss.cpu.model import first_bad_rows
+
+    for block in data.X.blocks(ROWS):
+        bad = first_bad_rows(block.X, block.y)
+        if bad:
+            row = min(bad.values())
+            raise CommandError(
+                f"missing, NaN or infinite values, first in row {block.low + row + 1}: leave such "
+                "rows out of the file, or raise --memory-limit and give --drop-missing"
+            )
+
+
+class Columns:
+    """Some columns of an array, which are copied from the rows that are asked for.
+
+    Parameters
+    ----------
+    array : ndarray
+        The array, of two dimensions.
+    numbers : sequence of int
+        Which columns.
+    """
+
+    def __init__(self, array: Array, numbers: Sequence[int]) -> None:
+        self._array, self._numbers = array, list(numbers)
+        self.shape = (array.shape[0], len(numbers))
+        self.dtype = array.dtype
+
+    def __getitem__(self, rows: slice) -> Array:
+        """Give rows of these columns."""
+        chosen: Array = self._array[rows][:, self._numbers]
+        return chosen
+
+
+def _parquet(path: Path, target: str, features: Sequence[str] | None) -> Data | None:
+    try:
+        from fastloss.stream.parquet import Parquet
+    except ImportError:
+        raise CommandError(f"{path.suffix or 'Parquet'} files need pyarrow: {INSTALL}") from None
+    try:
+        rows = Parquet(path, target, features)
+    except (OSError, TypeError, ValueError):
+        return None  # what is wrong is said where files are read whole
+    return Data(rows, None, rows.features, 0)
+
+
+def _npy(path: Path, target: str, features: Sequence[str] | None) -> Data | None:
+    from fastloss.stream.mapped import Mapped
+
+    with reading(path):
+        array = npy_format.open_memmap(path, mode="r")
+    if array.ndim != 2 or array.dtype.kind not in "biuf":
+        return None
+    chosen = choose(path, [str(j) for j in range(array.shape[1])], target, features)
+    numbers = [int(name) for name in chosen]
+    first, last = numbers[0], numbers[-1]
+    side_by_side = numbers == list(range(first, last + 1))
+    X: Any = array[:, first : last + 1] if side_by_side else Columns(array, numbers)
+    if not array.shape[0]:
+        return None
+    return Data(Mapped(X, array[:, int(target)]), None, tuple(chosen), 0)
+
+
+def _bytes(rows: Rows) -> int:
+    """Give the bytes of X in memory."""
+    n, p = rows.shape
+    return int(n * p * np.dtype(precision(rows.dtype)).itemsize)

@@ -1,0 +1,225 @@
+"""`fastloss fit` of files that are larger than the memory limit."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+import fastloss
+from fastloss.cli import fitting, streamed
+
+N, P = 60_000, 4
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((N, P))
+Y = X @ [1.0, 2.0, 3.0, 4.0] + 5 + RNG.standard_normal(N)
+Y[::10] += 50
+SMALL = ["--target", "y", "--memory-limit", "1MB", "--json"]
+
+
+def table(**changed):
+    return pa.table({**{f"x{j}": X[:, j] for j in range(P)}, "y": Y, **changed})
+
+
+@pytest.fixture
+def parquet(tmp_path):
+    path = tmp_path / "data.parquet"
+    pq.write_table(table(), path, row_group_size=10_000)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "folder"
+    path.mkdir()
+    for i, low in enumerate(range(0, N, 25_000)):
+        pq.write_table(table().slice(low, 25_000), path / f"{i}.parquet")
+    return path
+
+
+def same(model, expected):
+    for name in ("fun", "scale", "beta"):
+        assert model.pop(name) == pytest.approx(expected.pop(name), rel=1e-9)
+    coefficients = expected.pop("coefficients")
+    assert model.pop("coefficients") == pytest.approx(coefficients, rel=1e-7)
+    assert model == expected
+
+
+@pytest.fixture
+def whole_files_are_not_read(monkeypatch):
+    def read(*_, **__):
+        raise AssertionError("the file was read whole")
+
+    return lambda: monkeypatch.setattr("fastloss.cli.tables.read", read)
+
+
+@pytest.mark.parametrize("beta", [[], ["--beta", "auto"]])
+@pytest.mark.parametrize("source", ["parquet", "folder"])
+def test_parquet(run, request, whole_files_are_not_read, source, beta):
+    path = request.getfixturevalue(source)
+    expected = run("fit", path, "--target", "y", "--json", *beta)
+    whole_files_are_not_read()
+    found = run("fit", path, *SMALL, *beta)
+    assert (found.code, found.err) == (0, "")
+    same(found.model, expected.model)
+
+
+def test_chosen_features(run, parquet):
+    options = ["--features", "x2,x0", "--no-intercept"]
+    found = run("fit", parquet, *SMALL, *options).model
+    assert list(found["coefficients"]) == ["x2", "x0"]
+    same(found, run("fit", parquet, "--target", "y", "--json", *options).model)
+
+
+@pytest.mark.parametrize("target", [0, 2, P])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_an_array_whatever_column_is_the_target(
+    run, tmp_path, whole_files_are_not_read, target, order
+):
+    columns = np.insert(X, target, Y, axis=1)
+    path = tmp_path / "data.npy"
+    np.save(path, np.asarray(columns, order=order))
+    expected = run("fit", path, "--target", target, "--json").model
+    whole_files_are_not_read()
+    found = run("fit", path, "--target", target, "--memory-limit", "1MB", "--json").model
+    same(found, expected)
+
+
+def test_what_fits_the_limit_is_read_whole(run, parquet, monkeypatch):
+    monkeypatch.setattr(streamed.Data, "streamed", property(lambda data: data.X.nbytes < 0))
+    assert run("fit", parquet, "--target", "y", "--json", "--memory-limit", "2MB").code == 0
+
+
+def test_kernels_are_compiled_with_a_few_rows(run, parquet, monkeypatch):
+    fitted, rows = fastloss.fit, []
+
+    def fit(X, *arguments, **options):
+        rows.append(X.shape[0])
+        return fitted(X, *arguments, **options)
+
+    monkeypatch.setattr(fastloss, "fit", fit)
+    monkeypatch.setattr(fitting, "WARM_ROWS", 100)
+    run("fit", parquet, *SMALL)
+    assert rows == [100, N]
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("500MB", 5e8), ("2GiB", 2**31), ("1000000", 1e6), ("1.5 GB", 1.5e9), ("4M", 4e6)],
+)
+def test_sizes(text, count):
+    from fastloss.cli.values import size
+
+    assert size(text) == count
+
+
+@pytest.mark.parametrize("text", ["much", "10", "-1GB", "1 PB", "5iB", "", "nan"])
+def test_what_is_no_size(refused, parquet, text):
+    said = refused("fit", parquet, "--target", "y", f"--memory-limit={text}")
+    assert "--memory-limit" in said
+    assert "500MB or 2GiB" in said
+    assert repr(text) in said
+
+
+def test_rows_are_not_dropped(refused, parquet):
+    said = refused("fit", parquet, *SMALL, "--drop-missing")
+    assert "--drop-missing needs the columns in memory" in said
+    assert "1.92 MB, more than --memory-limit 1 MB" in said
+
+
+def test_csv_is_not_streamed(refused, tmp_path):
+    path = tmp_path / "data.csv"
+    pa.csv.write_csv(table(), path)
+    said = refused("fit", path, *SMALL)
+    assert "more than --memory-limit 1 MB" in said
+    assert "Parquet" in said
+
+
+def test_missing_values_are_named_by_their_row(refused, tmp_path, monkeypatch):
+    monkeypatch.setattr(streamed, "ROWS", 1000)
+    path = tmp_path / "data.parquet"
+    column = [*X[:, 1]]
+    column[50_001] = None
+    pq.write_table(table(x1=pa.array(column)), path)
+    assert "first in row 50002" in refused("fit", path, *SMALL)
+
+
+def test_columns_that_are_not_there(refused, parquet):
+    assert "'z'" in refused("fit", parquet, "--target", "z", "--memory-limit", "1MB")
+
+
+def test_a_bar_is_for_terminals(run, parquet, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    said = run("fit", parquet, *SMALL).err
+    assert re.search(r"pass \d", said)
+    assert "rows/s" in said
+
+
+def interrupting(monkeypatch, step):
+    fitted = fastloss.fit
+
+    def fit(*arguments, callback=None, **options):
+        def interrupt(state):
+            callback(state)
+            if interrupt.steps == step:
+                raise KeyboardInterrupt
+            interrupt.steps += 1
+
+        interrupt.steps = 1
+        return fitted(*arguments, callback=callback and interrupt, **options)
+
+    monkeypatch.setattr(fastloss, "fit", fit)
+
+
+@pytest.mark.parametrize("limit", ["1MB", "1GB"])
+def test_interrupted_after_a_step_the_best_point_is_kept(
+    run, parquet, tmp_path, monkeypatch, limit
+):
+    whole = run("fit", parquet, *SMALL).model
+    interrupting(monkeypatch, 1)
+    options = ["--target", "y", "--memory-limit", limit, "--output", tmp_path / "model.json"]
+    code, out, err = run("fit", parquet, *options, "--json")
+    assert code == 130
+    assert err == "fastloss: interrupted: this is the best point after 1 steps\n"
+    model = json.loads(out)
+    assert json.loads((tmp_path / "model.json").read_text()) == model
+    assert (model["success"], model["message"], model["n_iter"]) == (False, "interrupted", 1)
+    assert (model["scale"], model["n_outliers"], model["beta"]) == (None, None, 1.0)
+    assert whole["fun"] <= model["fun"] < 1.1 * whole["fun"]
+    shown = run("fit", parquet, *options)
+    assert shown.code == 130
+    assert ["converged", "no"] in [line.split() for line in shown.out.splitlines()]
+
+
+def test_a_real_signal(parquet, tmp_path):
+    """The callback tells that a step is done, and waits for the signal."""
+    code = (
+        "import sys, time, fastloss; from fastloss.cli import main; fit = fastloss.fit\n"
+        "def slow(*a, callback=None, **k):\n"
+        "    def told(state): callback(state); print('step', file=sys.stderr, flush=True);"
+        " time.sleep(60)\n"
+        "    return fit(*a, callback=callback and told, **k)\n"
+        "fastloss.fit = slow; sys.exit(main(sys.argv[1:]))"
+    )
+    arguments = ["fit", str(parquet), *SMALL]
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr.readline() == "step\n"
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=100)
+    assert process.returncode == 130
+    assert "best point after 1 steps" in err
+    assert json.loads(out)["message"] == "interrupted"

@@ -1,0 +1,84 @@
+"""Which data are read block by block."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zarr
+from scipy import sparse
+
+import fastloss as fl
+from fastloss.cpu.sparse_model import SparseModel
+from fastloss.stream.model import StreamedModel
+from fastloss.stream.parquet import Parquet
+
+N = 50_000
+X = np.random.default_rng(0).standard_normal((N, 3))
+Y = X.sum(axis=1)
+
+
+def is_streamed(X, y=Y, **options):
+    return isinstance(fl.LinearObjective(X, y, **options).model, StreamedModel)
+
+
+@pytest.fixture
+def file(tmp_path):
+    table = pa.table({"a": X[:, 0], "b": X[:, 1], "y": Y, "text": ["x"] * N})
+    pq.write_table(table, tmp_path / "data.parquet")
+    return tmp_path / "data.parquet"
+
+
+def test_a_memory_map_beyond_the_limit(tmp_path):
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    assert is_streamed(mapped, memory_limit=10**6)
+    assert not is_streamed(mapped)
+
+
+def test_arrays_that_are_sliced_beyond_a_quarter_of_the_limit():
+    array = zarr.array(X)
+    assert is_streamed(array, memory_limit=2 * X.nbytes)
+    assert not is_streamed(array, memory_limit=5 * X.nbytes)
+
+
+@pytest.mark.parametrize(
+    "given", [X, X[:, ::2], X.tolist()[:5], pd.DataFrame(X), X.astype(np.int32)], ids=type
+)
+def test_small_arrays_in_memory_are_not(given):
+    assert not is_streamed(given, Y[: len(given)], memory_limit=10**6)
+
+
+@pytest.mark.parametrize("kind", ["csr_array", "csc_array", "csr_matrix", "coo_array"])
+def test_sparse_matrices_are_not(kind):
+    made = getattr(sparse, kind)(np.where(X > 1, X, 0.0))
+    assert isinstance(fl.LinearObjective(made, Y, memory_limit=10**6).model, SparseModel)
+
+
+def test_a_series_of_targets():
+    assert not is_streamed(X, pd.Series(Y))
+
+
+def test_what_is_not_in_the_file(file):
+    with pytest.raises(ValueError, match="'z'"):
+        fl.LinearObjective(Parquet(file, "y", ["a", "z"]), None)
+    with pytest.raises(TypeError, match="'text' holds text"):
+        fl.LinearObjective(file, "y")
+    with pytest.raises(OSError, match=r"none\.parquet"):
+        fl.LinearObjective(file.with_name("none.parquet"), "y")
+
+
+def test_targets_and_weights_of_a_file_are_its_columns(file):
+    with pytest.raises(TypeError, match="y must be the name of a column.*numpy.ndarray"):
+        fl.LinearObjective(file, Y)
+    with pytest.raises(TypeError, match="weight must be the name of a column"):
+        fl.LinearObjective(file, "y", weight=Y)
+    rows = Parquet(file, "y", ["a", "b"])
+    with pytest.raises(TypeError, match="y and weight must be None beside .*Parquet"):
+        fl.LinearObjective(rows, Y)
+
+
+@pytest.mark.parametrize("given", [zarr.array(X), "data.parquet"], ids=type)
+def test_files_are_not_sent_to_a_device(given):
+    with pytest.raises(ValueError, match="device must be None or 'cpu' for an X on disk"):
+        fl.LinearObjective(given, Y, device="cuda")
