@@ -4,11 +4,16 @@ import numpy as np
 
 from fastloss.newton import Frame
 from fastloss.optimize import LinearObjective
-from fastloss.typing import Vector
+from fastloss.typing import Array, Vector
 
 # Elements of X up to which the linear program is solved: 5,000 rows of 10 columns take 0.1 s, and
 # time grows faster than the elements do.
 ELEMENTS = 200_000
+# Residuals beyond so many times their median are taken for that.
+FAR = 1e4
+# A round that leaves residuals of less than this part of the last ones' median is worth another.
+NEARER = 0.1
+ROUNDS = 8
 
 
 def minimum(objective: LinearObjective, start: Vector, frame: Frame) -> Vector | None:
@@ -33,30 +38,63 @@ def minimum(objective: LinearObjective, start: Vector, frame: Frame) -> Vector |
     ndarray of float64 or None
         None if X is too large, there is a penalty, or the solver fails.
     """
-    from scipy.optimize import linprog
-
     n, p = objective.shape
     if objective.l2 or not objective.size or n * objective.size > ELEMENTS:
         return None
     X, weight = objective.model.on_host()
-    equations = np.empty((objective.size, n))
+    target = -objective.model.to_host(objective.residuals(start))
+    if weight is not None:  # rows without any would spoil the units of the others
+        counted = weight > 0
+        X, target, weight = X[counted], target[counted], weight[counted]
+    equations = np.empty((objective.size, target.size))
     equations[:p] = X.T
     equations[p:] = 1.0
     equations -= frame.means[:, None]
     size = np.abs(equations).max(axis=1, keepdims=True)
     size[size == 0] = 1.0
-    target = -objective.model.to_host(objective.residuals(start))
+    equations /= size
+    weight = np.ones(target.size) if weight is None else np.asarray(weight, np.float64)
+    step = _least(equations, target, weight / weight.max())
+    return None if step is None else start + frame.step(step / size[:, 0])
+
+
+def _least(equations: Array, target: Vector, bound: Vector) -> Vector | None:
+    """Give the prices of the equations, from nearer to nearer.
+
+    How far off an outlier is does not matter, only on which side; but the solver's tolerances grow
+    with it. So far residuals are taken for less, which is right if they stay on their side.
+    """
+    found = np.zeros(len(equations))
+    for _ in range(ROUNDS):
+        sizes = np.abs(target)
+        unit = float(np.median(sizes)) or float(sizes.mean()) or 1.0
+        near = np.clip(target, -FAR * unit, FAR * unit)
+        prices = _prices(equations, near / unit, bound)
+        if prices is None:
+            return None
+        found += unit * prices
+        left = target - unit * (prices @ equations)
+        clipped = near != target
+        kept = (np.sign(left) == np.sign(target))[clipped].all()
+        target = left
+        if kept and np.median(np.abs(left)) > NEARER * unit:
+            return found
     unit = float(np.abs(target).mean()) or 1.0
-    weight = np.ones(n) if weight is None else np.asarray(weight, np.float64)
-    bound = weight / weight.max()
+    prices = _prices(equations, target / unit, bound)
+    return None if prices is None else found + unit * prices
+
+
+def _prices(equations: Array, target: Vector, bound: Vector) -> Vector | None:
+    from scipy.optimize import linprog
+
     result = linprog(
-        -target / unit,
-        A_eq=equations / size,
-        b_eq=np.zeros(objective.size),
+        -target,
+        A_eq=equations,
+        b_eq=np.zeros(len(equations)),
         bounds=np.column_stack((-bound, bound)),
         method="highs",
     )
     if result.status != 0:
         return None
-    prices: Vector = -np.asarray(result.eqlin.marginals) * (unit / size[:, 0])
-    return start + frame.step(prices)
+    prices: Vector = -np.asarray(result.eqlin.marginals)
+    return prices

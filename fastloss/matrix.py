@@ -113,6 +113,9 @@ class ArrayModel:
         total[:p, p:] = total[p:, :p].T
         return total
 
+    def turned(self, means: Vector, turn: Array) -> None:
+        """Leave X where it is."""
+
     def residuals(self, w: Vector) -> Any:
         """Give ``X @ w - y``."""
         return self._predict(w) - self.y

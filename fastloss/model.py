@@ -91,6 +91,9 @@ class Model(Protocol):
         ``means`` are subtracted from X's columns.
         """
 
+    def turned(self, means: Vector, turn: Array) -> "Model | None":
+        """Give ``(X - means) @ turn`` beside the same y and weights; None if not at hand."""
+
     def residuals(self, w: Vector) -> Any:
         """Give ``X @ w - y``."""
 

@@ -52,6 +52,8 @@ class Steps:
     nit: int = 0
     nfev: int = 0
     stopped: bool = False
+    back: Callable[[Vector], Vector] = np.copy
+    """Gives the caller's coefficients of those that steps are taken in."""
     last: tuple[Vector, float] | None = None
     """Where the last step led, and the value there."""
 
@@ -63,9 +65,9 @@ class Steps:
     def done(self, w: Vector, value: float) -> None:
         """Count a step and show it to the callback, which may stop the fit."""
         self.nit += 1
-        self.last = w.copy(), value
+        self.last = self.back(w), value
         try:
-            self.callback(w, value)
+            self.callback(*self.last)
         except StopIteration:
             self.stopped = True
 
@@ -123,10 +125,15 @@ class Frame(NamedTuple):
         back[-1:] -= self.means @ step
         return back
 
+    def constant(self, gram: Array) -> Vector:
+        """Say which columns are constant."""
+        rounding = (CONSTANT * self.means) ** 2 * gram[-1:, -1:].sum()
+        found: Vector = (self.means != 0) & (np.diag(gram) <= rounding)
+        return found
+
     def solve(self, gram: Array, slope: Vector) -> Vector:
         """Solve for a step in these coordinates, with nothing along columns that are constant."""
-        rounding = (CONSTANT * self.means) ** 2 * gram[-1:, -1:].sum()
-        constant = (self.means != 0) & (np.diag(gram) <= rounding)
+        constant = self.constant(gram)
         if constant.any():  # what is left of them is the rounding of their mean
             gram, slope = gram.copy(), np.where(constant, 0.0, slope)
             gram[constant] = 0.0

@@ -152,6 +152,16 @@ class LinearObjective:
         other._set_loss(loss)
         return other
 
+    def turned(self, means: Vector, turn: Array) -> "LinearObjective | None":
+        """Give an objective of ``(X - means) @ turn``, None if X cannot be had so."""
+        model = self.model.turned(means, turn)
+        if model is None:
+            return None
+        model.watch = self.model.watch
+        other = self.with_loss(self.loss)
+        other.model = model
+        return other
+
     @property
     def divisor(self) -> float:
         """What the sum of the losses is divided by."""

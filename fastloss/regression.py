@@ -189,7 +189,13 @@ def fitted(
     steps = Steps(max_iter, _reporter(callback))
     try:
         with watching(progress) as squares.model.watch:
-            return Search(squares, method, tol, steps).run(loss)
+            search = Search(squares, method, tol, steps)
+            turn = search.turn()
+            turned = None if turn is None else turn.applied(squares)
+            if turn is None or turned is None:
+                return search.run(loss)
+            steps.back = turn.back
+            return turn.restored(squares, Search(turned, method, tol, steps).run(loss))
     except KeyboardInterrupt as interrupt:
         interrupt.best = None if steps.last is None else _state(*steps.last)  # type: ignore[attr-defined]
         raise

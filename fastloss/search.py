@@ -13,7 +13,8 @@ from fastloss.loss import Loss, at_scale
 from fastloss.newton import Frame, Point, Steps
 from fastloss.optimize import LinearObjective
 from fastloss.scale import mad
-from fastloss.typing import Vector
+from fastloss.turning import Turn
+from fastloss.typing import Array, Vector
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
@@ -67,6 +68,7 @@ class Search:
         self.message = ""
         self.w = np.zeros(squares.size)
         self.known: tuple[Loss, Point] | None = None
+        self.gram: Array | None = None  # X'X in the frame
         if self.newton:
             with np.errstate(over="ignore", invalid="ignore"):
                 self.frame, point = Frame.of(squares)
@@ -105,6 +107,10 @@ class Search:
             else:
                 self._minimise_absolute(loss)
         return self._result(loss)
+
+    def turn(self) -> Turn | None:
+        """Give the coordinates in which to search instead, None if these serve."""
+        return None if self.gram is None else Turn.of(self.squares, self.frame, self.gram)
 
     def _descend(self, loss: Loss) -> None:
         """Go on by Newton's method."""
@@ -264,7 +270,7 @@ class Search:
     def _change(self, step: Vector) -> float:
         """Give the norm of what a step changes the residuals by."""
         squares = self.squares
-        if self.newton:
+        if self.gram is not None:
             step = self.frame.coordinates(step)
             product = self.gram @ step
         else:

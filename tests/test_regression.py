@@ -426,3 +426,68 @@ def test_a_fit_takes_little_memory_beside_the_matrix():
     finally:
         tracemalloc.stop()
     assert most < 0.05 * X.nbytes
+
+
+def nearly_dependent(far):
+    rng = np.random.default_rng(0)
+    u, v = rng.standard_normal((2, 1000))
+    y = v + 0.01 * rng.standard_normal(1000)
+    return np.column_stack((far * u, far * u + v)), np.column_stack((u, v)), y
+
+
+@pytest.mark.parametrize("far", [1e5, 1e6, 1e7, 1e8])
+@pytest.mark.parametrize(
+    "loss", [fl.MSELoss(), fl.HuberLoss(delta=0.005), fl.SmoothL1Loss(beta="auto")], ids=repr
+)
+def test_nearly_dependent_columns_are_told_apart(loss, far):
+    X, apart, y = nearly_dependent(far)
+    seen = []
+    result = fl.fit(X, y, loss, callback=lambda state: seen.append(state.x))
+    expected = fl.fit(apart, y, loss)
+    assert result.success
+    assert result.fun == pytest.approx(expected.fun, rel=1e-6)
+    residuals = X @ result.coef + result.intercept - y
+    assert result.scale == pytest.approx(np.median(abs(residuals)) / 0.67449, rel=1e-5)
+    assert all(x.shape == (3,) for x in seen)
+
+
+def test_a_polynomial_in_years_is_fitted():
+    rng = np.random.default_rng(0)
+    years = rng.uniform(1950, 2020, 500)
+    t = (years - 1985) / 35
+    y = np.polynomial.chebyshev.chebval(t, [1, 2, -1, 0.5, 0.3]) + 0.1 * rng.standard_normal(500)
+    powers = np.vander(years, 5)[:, :-1]
+    centred = np.polynomial.chebyshev.chebvander(t, 4)[:, 1:]
+    for loss in (fl.MSELoss(), fl.SmoothL1Loss(beta=0.05)):
+        assert fl.fit(powers, y, loss).fun == pytest.approx(fl.fit(centred, y, loss).fun, rel=1e-6)
+
+
+def test_exactly_dependent_columns_share_a_coefficient():
+    rng = np.random.default_rng(0)
+    Z = rng.standard_normal((2000, 2))
+    y = Z @ [1.0, 2.0] + rng.standard_normal(2000)
+    result = fl.fit(np.column_stack((Z, Z[:, 0])), y)
+    assert result.success
+    assert result.coef[0] == pytest.approx(result.coef[2])
+    assert result.fun == pytest.approx(fl.fit(Z, y).fun)
+
+
+@pytest.mark.parametrize("far", [1e6, 1e9, 1e11])
+def test_absolute_error_does_not_care_how_far_an_outlier_is(far):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((600, 3))
+    y = X.sum(axis=1) + rng.standard_normal(600)
+    outliers = np.zeros(600)
+    outliers[::10] = 1
+    near = fl.fit(X, y + 1e3 * outliers, fl.L1Loss())
+    result = fl.fit(X, y + far * outliers, fl.L1Loss())
+    np.testing.assert_allclose(result.x, near.x, atol=1e-5)
+
+
+def test_rows_without_weight_do_not_count_for_absolute_error():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 3))
+    y = X.sum(axis=1) + rng.standard_normal(300)
+    weight = np.repeat([1.0, 0.0], 300)
+    result = fl.fit(np.r_[X, X * 1e12], np.r_[y, y * 1e13], fl.L1Loss(), weight=weight)
+    np.testing.assert_allclose(result.x, fl.fit(X, y, fl.L1Loss()).x, atol=1e-9)

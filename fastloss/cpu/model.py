@@ -12,7 +12,7 @@ from fastloss.cpu.design import FLOAT64, MOST, Design
 from fastloss.curvature import majorising, own
 from fastloss.formulas import Formula
 from fastloss.loss import Loss
-from fastloss.model import Curvature, Curved, check_matrix, check_vector, check_weights
+from fastloss.model import Curvature, Curved, Model, check_matrix, check_vector, check_weights
 from fastloss.place import Place
 from fastloss.progress import Watch
 from fastloss.scale import Spread
@@ -20,6 +20,8 @@ from fastloss.typing import Array, Vector
 
 # Bytes of rows that are multiplied out at once, so that no copy of X is made.
 BLOCK_BYTES = 1 << 23
+# Bytes for rows in other coordinates.
+TURNED_BYTES = 1 << 27
 GOLDEN = (5**0.5 - 1) / 2
 
 
@@ -151,6 +153,15 @@ class HostModel:
     ) -> Array:
         """Give ``X.T @ D @ X``, from blocks of the rows that have curvature."""
         return gram_of(self.X, self.y, self.weight, formula, w, curvature, means, size)
+
+    def turned(self, means: Vector, turn: Array) -> Model | None:
+        """Make the rows block by block."""
+        from fastloss.stream.model import StreamedModel
+        from fastloss.stream.slices import Slices
+        from fastloss.stream.turned import Turned
+
+        rows = Turned(Slices(self.X, self.y, self.weight), means, turn)
+        return StreamedModel(rows, None, None, None, TURNED_BYTES)
 
     def residuals(self, w: Vector) -> Vector:
         """Give ``X @ w - y``."""

@@ -35,6 +35,8 @@ def compressed(X: Any) -> Any:
     """
     if X.ndim != 2:
         return X
+    if X.format == "coo":  # which SciPy would convert unchecked
+        _check_places(X, (X.row, X.shape[0]), (X.col, X.shape[1]))
     if X.format != "csc":
         X = X.tocsr()
     require_real("X", X.data, X)
@@ -48,15 +50,25 @@ def compressed(X: Any) -> Any:
         or starts[0] != 0
         or starts[-1] > entries
         or (np.diff(starts) < 0).any()
-        or (entries and not 0 <= places.min() <= places.max() < length)
     ):
-        raise ValueError(f"X must have its entries within its shape {X.shape}: {type_name(X)}")
+        raise _outside(X)
+    _check_places(X, (places[:entries], length))
     # SciPy's own mark says what was true when it was made.
     if X.format == "csc" and not sparse_columns.in_order(places, starts):
         X = X.copy()
         X.has_sorted_indices = False
         X.sort_indices()
     return X
+
+
+def _check_places(X: Any, *axes: tuple[Vector, int]) -> None:
+    for places, length in axes:
+        if places.size and not 0 <= places.min() <= places.max() < length:
+            raise _outside(X)
+
+
+def _outside(X: Any) -> ValueError:
+    return ValueError(f"X must have its entries within its shape {X.shape}: {type_name(X)}")
 
 
 def rows_of(X: Any) -> Rows:

@@ -68,6 +68,9 @@ class SparseModel(HostModel):
             total += centred(gram, block.T @ diagonal, diagonal.sum(), means, size)
         return total
 
+    def turned(self, means: Vector, turn: Array) -> None:
+        """Leave it: other coordinates have few zeros."""
+
     def first_bad_rows(self) -> dict[str, int]:
         """Name what is not finite with its first such row."""
         rows = np.flatnonzero(~np.isfinite(self.y))

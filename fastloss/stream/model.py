@@ -13,12 +13,13 @@ from fastloss.cpu.evaluate import total_of
 from fastloss.cpu.model import first_bad_rows, gram_of
 from fastloss.curvature import majorising, own
 from fastloss.formulas import Formula
-from fastloss.model import Curvature, Curved, check_weights
+from fastloss.model import Curvature, Curved, Model, check_weights
 from fastloss.progress import Watch
 from fastloss.scale import Spread, mad
 from fastloss.stream.look import Look
 from fastloss.stream.rows import Block, Rows
 from fastloss.stream.totals import Deviations, Evaluation, Piece, Quadratic, vector
+from fastloss.stream.turned import Turned
 from fastloss.typing import Array, Vector
 
 # Of the budget: what blocks may take, what kernels make of one, and the rows that are kept.
@@ -60,6 +61,7 @@ class StreamedModel:
         self.X, self.y, self.weight = X, y, weight
         self.shape = rows.shape
         self._rows = rows
+        self._memory = memory
         self._look_bytes = int(LOOK_SHARE * memory)
         self._passes = 0
         self._look: Look | None = None
@@ -138,6 +140,10 @@ class StreamedModel:
             rows = piece.X, piece.y, piece.weight
             total += gram_of(*rows, formula, w, curvature, means, size)
         return total
+
+    def turned(self, means: Vector, turn: Array) -> Model | None:
+        """Turn the rows as they are read."""
+        return StreamedModel(Turned(self._rows, means, turn), None, None, None, self._memory)
 
     def residuals(self, w: Vector) -> Vector:
         """Give ``X @ w - y``."""

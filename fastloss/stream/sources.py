@@ -61,7 +61,8 @@ def _parquet(source: Any, y: Any, weight: Any) -> Rows:
     for name, value in (("y", y), ("weight", weight)):
         if not (isinstance(value, str) or (value is None and name == "weight")):
             raise TypeError(
-                f"{name} must be the name of a column, as X is a file, got {type_name(value)}"
+                f"{name} must be the name of a column, as X is the file {str(source)!r}, got "
+                f"{type_name(value)}"
             )
     return Parquet(source, y, weight=weight)
 

@@ -145,6 +145,12 @@ def corrupt(change, layout=sparse.csr_array):
     return X
 
 
+def out_of_range():
+    X = sparse.coo_array(dense)
+    X.coords[0][3] = 10**8
+    return X
+
+
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
@@ -163,6 +169,7 @@ def corrupt(change, layout=sparse.csr_array):
             ValueError,
             "within its shape",
         ),
+        (out_of_range, ValueError, "within its shape"),
         (lambda: sparse.csr_array(dense * 1j), TypeError, "X must hold real numbers"),
         (lambda: sparse.csr_array((0, p)), ValueError, "X must have at least one row"),
         (lambda: sparse.coo_array(np.ones(5)), ValueError, "X must have two dimensions"),
