@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from math import sqrt
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import get_num_threads
@@ -11,15 +10,16 @@ from numba import get_num_threads
 from fastloss.cpu import gram, linear, sums
 from fastloss.cpu.design import MOST, Design
 from fastloss.cpu.evaluate import total_of
-from fastloss.cpu.model import first_bad_rows, gram_of
+from fastloss.cpu.model import gram_of
 from fastloss.curvature import majorising, own
 from fastloss.formulas import Formula
-from fastloss.losses import MSELoss
-from fastloss.model import Curvature, check_weights
+from fastloss.model import COEFFICIENTS, Curvature, check_weights
 from fastloss.progress import Watch
-from fastloss.scale import Spread, mad
-from fastloss.stream.look import Look
+from fastloss.scale import Spread
+from fastloss.stream.look import Glance, Look
+from fastloss.stream.measure import Measure
 from fastloss.stream.middle import Middle
+from fastloss.stream.piece import Piece
 from fastloss.stream.rows import Block, Rows
 from fastloss.typing import Array, Vector
 
@@ -27,16 +27,6 @@ from fastloss.typing import Array, Vector
 SHARE = 0.5
 # Rows that show how X will lie.
 PROBE = 8
-
-
-class Piece(NamedTuple):
-    """A block as kernels take it."""
-
-    low: int
-    design: Design
-    y: Vector
-    weight: Vector | None
-    X: Array
 
 
 class StreamedModel:
@@ -56,6 +46,7 @@ class StreamedModel:
     """
 
     watch: Watch | None = None
+    newton_coefficients = COEFFICIENTS
 
     def __init__(self, rows: Rows, X: Any, y: Any, weight: Any, memory: int) -> None:
         self.X, self.y, self.weight = X, y, weight
@@ -123,9 +114,7 @@ class StreamedModel:
 
     def sample(self, count: int) -> tuple[Array, Vector, Vector | None] | None:
         """Give rows from all over, as many as were kept in the first pass."""
-        look = self._looked()
-        weight = None if look.weight is None else look.weight[:count]
-        return look.X[:count], look.y[:count], weight
+        return self._looked().sample(count)
 
     def gram(
         self, formula: Formula, w: Vector, curvature: Curvature, means: Vector | None, size: int
@@ -141,28 +130,21 @@ class StreamedModel:
         """Give ``X @ w - y``."""
         out = np.empty(self.shape[0])
         for piece in self._pieces():
-            out[piece.low : piece.low + piece.y.size] = _residuals(piece, w)
+            out[piece.low : piece.low + piece.y.size] = piece.residuals(w)
         return out
 
     def spread(self, w: Vector) -> Spread:
         """Measure the residuals, in one pass and without keeping them."""
-        X, y, weight = self._sampled()
-        p = self.shape[1]
-        middle = Middle(X @ w[:p] + w[p] - y, weight)
-        squares, largest = 0.0, 0.0
+        look = self._looked()
+        measure = Measure(Middle(look.residuals(w), look.weight))
         for piece in self._pieces():
-            residuals = _residuals(piece, w)
-            middle.add(residuals, piece.weight)
-            squares += float(MSELoss(reduction="sum")(residuals, 0.0, piece.weight))
-            largest = max(largest, float(residuals.max()), -float(residuals.min()))
-        scale = middle.scale()
-        if scale is None:  # the sample was nothing like the rest, which has to be held once
-            scale = mad(self.residuals(w), self._all_weights())
-        return Spread(scale, sqrt(squares), largest)
+            measure.add(piece.residuals(w), piece.weight)
+        # Or the sample was nothing like the rest, which has to be held once.
+        return measure.spread() or Spread.of(self.residuals(w), self._all_weights())
 
     def within(self, w: Vector, threshold: float) -> int:
         """Count the residuals whose absolute value is below the threshold."""
-        return sum(int((abs(_residuals(p, w)) < threshold).sum()) for p in self._pieces())
+        return sum(piece.within(w, threshold) for piece in self._pieces())
 
     def largest_target(self) -> float:
         """Give the largest absolute value of y."""
@@ -170,13 +152,14 @@ class StreamedModel:
 
     def first_bad_rows(self) -> dict[str, int]:
         """Name what is not finite with its first such row."""
-        bad: dict[str, int] = {}
         for piece in self._pieces():
-            for name, row in first_bad_rows(piece.X, piece.y).items():
-                bad.setdefault(name, piece.low + row)
-            if bad:
-                break
-        return bad
+            if bad := piece.first_bad_rows():
+                return bad
+        return {}
+
+    def where(self, row: int) -> str:
+        """Say in which file a row lies, if its source has several."""
+        return self._rows.where(row)
 
     def on_host(self) -> tuple[Array, Vector | None]:
         """Read X and the weights."""
@@ -196,7 +179,7 @@ class StreamedModel:
         with closing(self._rows.blocks(self._step)) as blocks:
             for block in blocks:
                 if look is not None:
-                    look.see(block)
+                    look.add(Glance.of(look.places, *block))
                 yield self._piece(block)
                 if self.watch is not None:
                     self.watch(self._passes, block.low + block.y.size, n)
@@ -204,9 +187,7 @@ class StreamedModel:
             self._look = look
 
     def _piece(self, block: Block) -> Piece:
-        weight = None if block.weight is None else _vector(block.weight)
-        design = Design.of(block.X, self._like)
-        return Piece(block.low, design, _vector(block.y), weight, block.X)
+        return Piece.of(block.low, Design.of(block.X, self._like), *block[1:])
 
     def _looked(self) -> Look:
         if self._look is None:
@@ -214,10 +195,6 @@ class StreamedModel:
                 pass
         assert self._look is not None
         return self._look
-
-    def _sampled(self) -> tuple[Array, Vector, Vector | None]:
-        look = self._looked()
-        return look.X, look.y, look.weight
 
     def _sum_of_weights(self) -> float:
         parts, low = [], np.inf
@@ -233,14 +210,6 @@ class StreamedModel:
         if self.weight is None:
             return None
         return np.concatenate([np.array(p.weight, np.float64) for p in self._pieces()])
-
-
-def _vector(vector: Vector) -> Vector:
-    return np.require(vector, requirements=["C", "A", "W"])
-
-
-def _residuals(piece: Piece, w: Vector) -> Vector:
-    return linear.residuals(piece.design, piece.y, w)
 
 
 def _add(total: Vector, parts: Array) -> None:
