@@ -283,9 +283,8 @@ class Search:
         X, y, weight = sample
         if weight is not None and not weight.any():
             return self._scale()
-        p = X.shape[1]
-        intercept = self.w[p] if self.squares.fit_intercept else 0.0
-        return mad(X @ self.w[:p] + intercept - y, weight, overwrite=True)
+        rows = LinearObjective(X, y, fit_intercept=self.squares.fit_intercept)
+        return mad(rows.residuals(self.w), weight, overwrite=True)
 
     def _result(self, loss: Loss) -> "OptimizeResult":
         from scipy.optimize import OptimizeResult

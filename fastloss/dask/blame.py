@@ -12,7 +12,7 @@ from fastloss.dask.schedulers import client_of
 Graph = dict[Any, Any]
 
 
-class Begun(Callback):  # type: ignore[misc]
+class Begun(Callback):
     """The tasks of a local scheduler that have begun and not ended: one of them has failed."""
 
     def __init__(self) -> None:

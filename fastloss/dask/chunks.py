@@ -4,7 +4,8 @@ from itertools import count
 from typing import Any
 from uuid import uuid4
 
-import dask
+from dask.array.optimization import optimize
+from dask.highlevelgraph import HighLevelGraph
 
 from fastloss.dask import schedulers
 from fastloss.dask.blame import Begun, failing
@@ -33,8 +34,7 @@ class Chunks:
 
     def __init__(self, X: Any, y: Any, weight: Any, held: tuple[str, ...]) -> None:
         names = ("X", "y") if weight is None else ("X", "y", "weight")
-        arrays = dask.optimize(*(X, y, weight)[: len(names)])
-        self._arrays = dict(zip(names, arrays, strict=True))
+        self._arrays = dict(zip(names, (X, y, weight), strict=False))
         self._held = held
         self._client: Any = None
         self._graph: dict[Any, Any] = {}
@@ -117,15 +117,23 @@ class Chunks:
             if client is not None:
                 for name in self._held:
                     arrays[name] = client.persist(arrays[name])
-            self._graph = {}
-            for array in arrays.values():
-                self._graph.update(dict(array.__dask_graph__()))
+            self._graph = _optimised(list(arrays.values()))
             self._client = client
         return self._graph
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to a cluster."""
         return {**vars(self), "_client": None, "_graph": {}}
+
+
+def _optimised(arrays: list[Any]) -> dict[Any, Any]:
+    """Give the graph of arrays, together, so that what several come from is loaded once."""
+    whole = HighLevelGraph.merge(*(array.dask for array in arrays))
+    found = dict(optimize(whole, [array.__dask_keys__() for array in arrays]))
+    # What is persisted on a cluster is a future of its own key, which Dask takes for a name of
+    # nothing and leaves out.
+    futures = {key: task for key, task in whole.items() if schedulers.is_future(task)}
+    return found | futures
 
 
 def _task(call: str, chunks: list[Chunk], X: Any, y: Any, weight: Any = None) -> Any:

@@ -17,3 +17,9 @@ def client_of(get: Any) -> Any:
     distributed = sys.modules.get("distributed")
     owner = getattr(get, "__self__", None)
     return owner if distributed is not None and isinstance(owner, distributed.Client) else None
+
+
+def is_future(task: Any) -> bool:
+    """Whether this is what a cluster holds."""
+    distributed = sys.modules.get("distributed")
+    return distributed is not None and isinstance(task, distributed.Future)

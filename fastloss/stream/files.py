@@ -50,7 +50,8 @@ class Files:
 
     def of_row(self, row: int) -> str:
         """Name the file that has a row."""
-        return next(file.path for file in reversed(self._files) if file.low <= row)
+        path: str = next(file.path for file in reversed(self._files) if file.low <= row)
+        return path
 
     def longest_group(self) -> int:
         """Give the rows of the longest row group."""
