@@ -74,6 +74,14 @@ class LinearObjective:
     are those of the same rows in memory, in the same order, where an X has at most 16 times
     the limit (a sum of weights may differ in the last one).
 
+    Of Dask arrays (X, y or the weights; NumPy arrays beside them are cut alike), rows are evaluated
+    chunk by chunk where Dask's scheduler puts them, and only coefficients and sums travel. Nothing
+    but the weights' sum is computed when the objective is made. Chunks are loaded again at each
+    evaluation unless they are persisted. The bits depend on the chunks alone: not on the scheduler,
+    the number of workers or where chunks lie. Columns in several chunks, and chunks that do not
+    meet, are rechunked, with a warning. A chunk that cannot be computed is named by a RuntimeError.
+    ``device`` and ``memory_limit`` have no say there. See ``docs/clusters.md``.
+
     Examples
     --------
     >>> import numpy as np
@@ -339,7 +347,7 @@ class LinearObjective:
         Returns
         -------
         ndarray of float64, shape (n,)
-            Where X is an array of another library, an array of that.
+            Where X is an array of another library, an array of that; lazy, if it is Dask's.
         """
         return self.model.residuals(self._with_intercept(self._coefficients("w", w)))
 
