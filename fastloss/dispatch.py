@@ -91,6 +91,10 @@ def linear(X: Any, y: Any, weight: Any, device: str | None, memory: int) -> Mode
     TypeError, ValueError, ImportError
         As :func:`elementwise`, or if the data does not fit together.
     """
+    if lazily((X, y, weight)) is not None:
+        from fastloss.dask.model import DaskModel
+
+        return DaskModel(X, y, weight, device)
     if type(X) is not np.ndarray or not X.flags.forc or X.dtype not in NATIVE:
         from fastloss.stream import sources
 

@@ -12,7 +12,7 @@ import numpy as np
 from fastloss.algebra import algebra_of
 from fastloss.formulas import Formula
 from fastloss.loss import Loss
-from fastloss.model import Curvature, check_matrix, check_vector, check_weights
+from fastloss.model import COEFFICIENTS, Curvature, check_matrix, check_vector, check_weights
 from fastloss.place import Place
 from fastloss.progress import Watch
 from fastloss.scale import Spread
@@ -30,6 +30,7 @@ class ArrayModel:
     """
 
     watch: Watch | None = None
+    newton_coefficients = COEFFICIENTS
 
     def __init__(self, place: Place, X: Any, y: Any, weight: Any) -> None:
         described = place.array("X", X)
@@ -143,6 +144,10 @@ class ArrayModel:
                     bad[name] = int(low + rows[0])
                     break
         return bad
+
+    def where(self, row: int) -> str:
+        """Say nothing: all rows lie in one place."""
+        return ""
 
     def on_host(self) -> tuple[Array, Vector | None]:
         """Copy X and the weights to the host."""

@@ -11,6 +11,9 @@ from fastloss.typing import Array, Vector
 if TYPE_CHECKING:
     from fastloss.scale import Spread
 
+# Coefficients up to which X'DX is formed and solved: 1,000 squared float64 are 8 MB.
+COEFFICIENTS = 1000
+
 # Gives the diagonal of D in X'DX from the residuals of some rows and the loss's derivatives there;
 # the last argument is `where` of the arrays' library.
 Curvature = Callable[[Any, Any, Any, Any], Any]
@@ -40,6 +43,10 @@ class Model(Protocol):
     weight: Any
     watch: Watch | None
     """What is told how far a pass has come, where rows are read block by block."""
+
+    @property
+    def newton_coefficients(self) -> int:
+        """Coefficients up to which a fit goes by Newton's method if nothing else is said."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -108,6 +115,9 @@ class Model(Protocol):
 
     def first_bad_rows(self) -> dict[str, int]:
         """Name what is not finite, ``'X'`` or ``'y'``, with its first such row."""
+
+    def where(self, row: int) -> str:
+        """Say where a row lies, as ``'in chunk 3 of 32'``; nothing if all lie in one place."""
 
     def on_host(self) -> tuple[Array, Vector | None]:
         """Give X and the weights as NumPy arrays."""

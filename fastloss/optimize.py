@@ -84,6 +84,14 @@ class LinearObjective:
     estimate. A memory map's pages come in pieces of up to some MB, in Fortran order for each
     column; those of one that was opened in mode 'c' are not given back.
 
+    Of Dask arrays (X, y or the weights; NumPy arrays beside them are cut alike), rows are evaluated
+    chunk by chunk where Dask's scheduler puts them, and only coefficients and sums travel. Nothing
+    but the weights' sum is computed when the objective is made. Chunks are loaded again at each
+    evaluation unless they are persisted. The bits depend on the chunks alone: not on the scheduler,
+    the number of workers or where chunks lie. Columns in several chunks, and chunks that do not
+    meet, are rechunked, with a warning. A chunk that cannot be computed is named by a RuntimeError.
+    ``device`` and ``memory_limit`` have no say there. See ``docs/clusters.md``.
+
     Examples
     --------
     >>> import numpy as np
@@ -380,7 +388,7 @@ class LinearObjective:
         Returns
         -------
         ndarray of float64, shape (n,)
-            Where X is an array of another library, an array of that.
+            Where X is an array of another library, an array of that; lazy, if it is Dask's.
         """
         return self.model.residuals(self._with_intercept(self._coefficients("w", w)))
 

@@ -64,7 +64,8 @@ def fit(
     fit_intercept : bool
         Whether the model has an intercept.
     method : str
-        'auto' is Newton's method up to 1,000 coefficients and SciPy's L-BFGS-B beyond; otherwise a
+        'auto' is Newton's method up to 1,000 coefficients (256 columns of Dask arrays) and SciPy's
+        L-BFGS-B beyond; otherwise a
         method of ``scipy.optimize.minimize`` that uses gradients.
     tol : float
         Newton stops when no entry of the gradient exceeds ``tol`` times the largest one at
@@ -84,7 +85,7 @@ def fit(
     progress : bool or callable
         True shows a bar by rich while X is read block by block: which pass it is, rows a second
         and the time until the end of the pass. A callable gets the number of the pass, the rows
-        that it has read and all rows, after each block.
+        that it has read and all rows, after each block; of Dask arrays, after each pass.
 
     Returns
     -------

@@ -19,8 +19,6 @@ from fastloss.typing import Array, Vector
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
 
-# Coefficients up to which X'DX is formed and solved: 1,000 squared float64 are 8 MB.
-NEWTON_COEFFICIENTS = 1000
 # A loss whose threshold is below the residuals' scale is approached through thresholds that shrink
 # by this factor, each of which may take so many steps.
 SHRINKING = 0.1
@@ -60,7 +58,7 @@ class Search:
 
     def __init__(self, squares: LinearObjective, method: str, tol: float, steps: Steps) -> None:
         self.squares = squares
-        self.newton = method == "auto" and squares.size <= NEWTON_COEFFICIENTS
+        self.newton = method == "auto" and squares.size <= squares.model.newton_coefficients
         self.method = "L-BFGS-B" if method == "auto" else method
         self.tol = tol
         self.steps = steps
@@ -290,9 +288,8 @@ class Search:
         X, y, weight = sample
         if weight is not None and not weight.any():
             return self._scale()
-        p = X.shape[1]
-        intercept = self.w[p] if self.squares.fit_intercept else 0.0
-        return mad(X @ self.w[:p] + intercept - y, weight, overwrite=True)
+        rows = LinearObjective(X, y, fit_intercept=self.squares.fit_intercept)
+        return mad(rows.residuals(self.w), weight, overwrite=True)
 
     def _result(self, loss: Loss) -> "OptimizeResult":
         from scipy.optimize import OptimizeResult
@@ -335,7 +332,9 @@ def check_finite(objective: LinearObjective, *found: Any) -> None:
     if not bad:
         raise ValueError("X or y is too large: the squares of its values overflow; rescale it")
     name = min(bad, key=lambda k: bad[k])
-    raise ValueError(f"{name} must be finite, but its row {bad[name]} is not")
+    where = objective.model.where(bad[name])
+    row = f"{bad[name]}, {where}," if where else f"{bad[name]}"
+    raise ValueError(f"{name} must be finite, but its row {row} is not")
 
 
 def _threshold(loss: Loss) -> float | None:

@@ -12,7 +12,15 @@ from fastloss.cpu.design import FLOAT64, MOST, Design
 from fastloss.curvature import majorising, own
 from fastloss.formulas import Formula
 from fastloss.loss import Loss
-from fastloss.model import Curvature, Curved, Model, check_matrix, check_vector, check_weights
+from fastloss.model import (
+    COEFFICIENTS,
+    Curvature,
+    Curved,
+    Model,
+    check_matrix,
+    check_vector,
+    check_weights,
+)
 from fastloss.place import Place
 from fastloss.progress import Watch
 from fastloss.scale import Spread
@@ -54,6 +62,7 @@ class HostModel:
     """Rows of a linear model, see :class:`fastloss.model.Model`."""
 
     watch: Watch | None = None
+    newton_coefficients = COEFFICIENTS
 
     def __init__(self, place: Place, X: ArrayLike, y: ArrayLike, weight: ArrayLike | None) -> None:
         self.X = self._matrix(place, X)
@@ -182,6 +191,10 @@ class HostModel:
     def first_bad_rows(self) -> dict[str, int]:
         """Name what is not finite with its first such row."""
         return first_bad_rows(self.X, self.y)
+
+    def where(self, row: int) -> str:
+        """Say nothing: all rows lie in one place."""
+        return ""
 
     def on_host(self) -> tuple[Array, Vector | None]:
         """Give X and the weights."""

@@ -68,7 +68,7 @@ def arguments(given: tuple[Any, Any, Any]) -> Arguments:
         If chunks of Dask arrays do not meet, so that these are rechunked.
     """
     named = {n: v for n, v in zip(NAMES, given, strict=True) if n != "weight" or v is not None}
-    arrays = {name: _array(name, value) for name, value in named.items()}
+    arrays = {name: checked(name, value) for name, value in named.items()}
     dtype = result_dtype(*((named[name], arrays[name]) for name in named))
     shape = _shape(arrays)
     meta = meta_from_array(_first_dask(arrays), ndim=len(shape), dtype=dtype)
@@ -93,7 +93,7 @@ def _labels(ndim: int) -> tuple[int, ...]:
     return tuple(range(ndim))[::-1]
 
 
-def _array(name: str, value: Any) -> Any:
+def checked(name: str, value: Any) -> Any:
     """Give a Dask array as it is, anything else as a NumPy array."""
     if not isinstance(value, da.Array):
         if home_of(name, value) != "cpu":

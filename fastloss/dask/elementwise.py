@@ -14,6 +14,7 @@ from fastloss.binding import Itself
 from fastloss.cpu.backend import divide
 from fastloss.dask import sums
 from fastloss.dask.arguments import Arguments, arguments, labels
+from fastloss.dask.threads import fair_share
 from fastloss.definition import Definition
 from fastloss.evaluation import ABSENT, Triple
 from fastloss.loss import Loss
@@ -141,9 +142,10 @@ def _block(
     shape, own = arrays.shape, arrays.input.shape
     value = arrays.empty() if elements[0] else None
     grad, hess = (slopes.empty(own) if wants else None for wants in elements[1:])
-    found = backend.compute(
-        loss.formula, arrays, scale=scale, value=value, grad=grad, hess=hess, total=total
-    )
+    with fair_share():
+        found = backend.compute(
+            loss.formula, arrays, scale=scale, value=value, grad=grad, hess=hess, total=total
+        )
     padded = (1,) * (len(shape) - len(own)) + own
     return (
         found,

@@ -27,7 +27,7 @@ def total(blocks: da.Array) -> da.Array:
     return da.reduction(
         blocks,
         chunk=_first,
-        combine=_add,
+        combine=add,
         aggregate=_rounded,
         concatenate=False,
         split_every=2,
@@ -41,7 +41,8 @@ def _first(block: Any, **_: Any) -> Pair:
     return block[0], 0.0
 
 
-def _add(pairs: Any, **_: Any) -> Pair:
+def add(pairs: Any, **_: Any) -> Pair:
+    """Add up the pairs of nested lists, one list for each axis."""
     found, error = 0.0, 0.0
     for value, its_error in _flat(pairs):
         summed = found + value
@@ -53,7 +54,7 @@ def _add(pairs: Any, **_: Any) -> Pair:
 
 
 def _rounded(pairs: Any, **_: Any) -> Any:
-    return np.float64(sum(_add(pairs)))
+    return np.float64(sum(add(pairs)))
 
 
 def _flat(pairs: Any) -> Iterator[Pair]:

@@ -48,6 +48,11 @@ class Files:
             _refuse_filter(source, self.rows)
         self.schema = self._files[0].footer.schema.to_arrow_schema()
 
+    def of_row(self, row: int) -> str:
+        """Name the file that has a row."""
+        path: str = next(file.path for file in reversed(self._files) if file.low <= row)
+        return path
+
     def longest_group(self) -> int:
         """Give the rows of the longest row group."""
         footers = (file.footer for file in self._files)

@@ -54,6 +54,13 @@ class Middle:
             self._above += float(weight[above].sum(dtype=np.float64))
             self._weights.append(weight[kept].astype(np.float64))
 
+    def merge(self, other: "Middle") -> None:
+        """Take what another one has taken, whose bounds come from the same sample."""
+        self._below += other._below
+        self._above += other._above
+        self._sizes += other._sizes
+        self._weights += other._weights
+
     def scale(self) -> float | None:
         """Give what :func:`fastloss.scale.mad` gives for all, or None if it was not kept."""
         sizes = np.concatenate(self._sizes)

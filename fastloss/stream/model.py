@@ -10,15 +10,18 @@ from numba import get_num_threads
 from fastloss.cpu import sums
 from fastloss.cpu.design import MOST, Design
 from fastloss.cpu.evaluate import total_of
-from fastloss.cpu.model import first_bad_rows, gram_of
+from fastloss.cpu.model import gram_of
 from fastloss.curvature import majorising, own
 from fastloss.formulas import Formula
-from fastloss.model import Curvature, Curved, Model, check_weights
+from fastloss.model import COEFFICIENTS, Curvature, Curved, Model, check_weights
 from fastloss.progress import Watch
-from fastloss.scale import Spread, mad
-from fastloss.stream.look import Look
+from fastloss.scale import Spread
+from fastloss.stream.look import Glance, Look
+from fastloss.stream.measure import Measure
+from fastloss.stream.middle import Middle
+from fastloss.stream.piece import Piece, vector
 from fastloss.stream.rows import Block, Rows
-from fastloss.stream.totals import Deviations, Evaluation, Piece, Quadratic, vector
+from fastloss.stream.totals import Evaluation, Quadratic
 from fastloss.stream.turned import Turned
 from fastloss.typing import Array, Vector
 
@@ -56,6 +59,7 @@ class StreamedModel:
     """
 
     watch: Watch | None = None
+    newton_coefficients = COEFFICIENTS
 
     def __init__(self, rows: Rows, X: Any, y: Any, weight: Any, memory: int) -> None:
         self.X, self.y, self.weight = X, y, weight
@@ -154,18 +158,16 @@ class StreamedModel:
 
     def spread(self, w: Vector) -> Spread:
         """Measure the residuals, in one pass and without keeping them."""
-        X, y, weight = self._looked().all()
-        p = self.shape[1]
-        found = Deviations(w, X @ w[:p] + w[p] - y, weight)
-        self._read(found)
-        scale = found.scale
-        if scale is None:  # the sample was nothing like the rest, which has to be held once
-            scale = mad(self.residuals(w), self._all_weights())
-        return Spread(scale, found.norm, found.largest)
+        look = self._looked()
+        measure = Measure(Middle(look.residuals(w), look.weight))
+        for piece in self._pieces():
+            measure.add(piece.residuals(w), piece.weight)
+        # Or the sample was nothing like the rest, which has to be held once.
+        return measure.spread() or Spread.of(self.residuals(w), self._all_weights())
 
     def within(self, w: Vector, threshold: float) -> int:
         """Count the residuals whose absolute value is below the threshold."""
-        return sum(int((abs(piece.residuals(w)) < threshold).sum()) for piece in self._pieces())
+        return sum(piece.within(w, threshold) for piece in self._pieces())
 
     def largest_target(self) -> float:
         """Give the largest absolute value of y."""
@@ -174,10 +176,13 @@ class StreamedModel:
     def first_bad_rows(self) -> dict[str, int]:
         """Name what is not finite with its first such row."""
         for piece in self._pieces():
-            bad = first_bad_rows(piece.X, piece.y)
-            if bad:
-                return {name: piece.low + row for name, row in bad.items()}
+            if bad := piece.first_bad_rows():
+                return bad
         return {}
+
+    def where(self, row: int) -> str:
+        """Say in which file a row lies, if its source has several."""
+        return self._rows.where(row)
 
     def on_host(self) -> tuple[Array, Vector | None]:
         """Read X and the weights."""
@@ -201,8 +206,8 @@ class StreamedModel:
         with closing(self._rows.blocks(self._step)) as blocks:
             for block in blocks:
                 if look is not None:
-                    look.see(block)
-                yield Piece.of(block, self._like)
+                    look.add(Glance.of(look.places, *block))
+                yield Piece.of(block.low, Design.of(block.X, self._like), *block[1:])
                 self._tell(block)
         if look is not None:
             self._look = look

@@ -115,6 +115,10 @@ class Parquet:
         shared.check_blocks(self.shape[0], rows, low)
         return ahead(self._read(rows, low), ALIVE - 1)
 
+    def where(self, row: int) -> str:
+        """Say in which file a row lies."""
+        return f"in {self._files.of_row(row)}"
+
     def _read(self, rows: int, low: int) -> Generator[Block, None, None]:
         """Read on several threads, each some of the columns, from the pages right into the block.
 

@@ -70,6 +70,9 @@ class Rows(Protocol):
             If rows cannot be read, on the way, naming which.
         """
 
+    def where(self, row: int) -> str:
+        """Say in which file a row lies, see :meth:`fastloss.model.Model.where`."""
+
 
 def rows_within(budget: int, row: int, beside: int) -> int:
     """Give the rows to a block, of ``row`` bytes each, and ``beside`` bytes beside the blocks."""

@@ -54,5 +54,9 @@ class Turned:
             for block in blocks:
                 yield self._turned(block)
 
+    def where(self, row: int) -> str:
+        """Say where a row of X lies."""
+        return self._rows.where(row)
+
     def _turned(self, block: Block) -> Block:
         return block._replace(X=(block.X - self._means) @ self._turn)

@@ -68,7 +68,7 @@ def test_a_cluster_changes_no_bit_and_knows_formulas_of_ones_own(both_lazily, bo
     x, y, _ = arrays()
     mine = fl.Loss(Mine(0.7))
     cluster = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
     )
     with cluster, distributed.Client(cluster) as client:
         found = client.gather(client.compute(both_lazily))

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import csv, dataset
 
+import fastloss as fl
 from fastloss.stream import parquet as streaming
 from fastloss.stream.parquet import Parquet
 from tests.stream.checks import check_block, check_blocks
@@ -271,3 +272,13 @@ def test_rows_within_a_budget(file):
     more = source.rows_within(2 * 10**9) - source.rows_within(10**9)
     assert more == pytest.approx(10**9 / (2 * 16), abs=1)
     assert source.rows_within(1) == 1
+
+
+def test_rows_that_are_not_finite_are_named_with_their_file(folder):
+    for row, name in ((39, "0"), (40, "2"), (102, "3")):
+        assert Parquet(folder, "y").where(row) == f"in {folder / name}.parquet"
+    bad = Y.copy()
+    bad[50] = np.nan
+    write(folder / "3.parquet", a=A[41:], y=bad[41:], b=B[41:], w=WEIGHT[41:])
+    with pytest.raises(ValueError, match=r"y must be finite, but its row 50, in .*3\.parquet, is"):
+        fl.fit(folder, "y")

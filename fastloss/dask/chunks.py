@@ -1,0 +1,151 @@
+"""The row chunks of X, y and weights, and one way to compute something of all of them."""
+
+from itertools import count
+from typing import Any
+from uuid import uuid4
+
+from dask.array.optimization import optimize
+from dask.highlevelgraph import HighLevelGraph
+
+from fastloss.dask import schedulers
+from fastloss.dask.blame import Begun, failing
+from fastloss.dask.tasks import Call, Chunk, Failure, combined, computed
+from fastloss.dask.versions import OtherVersionsError
+from fastloss.dask.work import Result
+
+# Results that one task adds up, a power of two: by twos it would be a task for each chunk, which
+# takes a cluster's scheduler a millisecond or two.
+FAN = 32
+# Chunks of so few bytes are taken by one task, as many as FAN: a core reads so much in the time
+# that a task takes the scheduler.
+GROUP_BYTES = 1 << 22
+
+
+class Chunks:
+    """Chunks of rows.
+
+    Parameters
+    ----------
+    X, y, weight : da.Array
+        Chunks of rows that meet; no weights are None.
+    held : tuple of str
+        What comes from this process's memory, and is sent to a cluster's workers once.
+    """
+
+    def __init__(self, X: Any, y: Any, weight: Any, held: tuple[str, ...]) -> None:
+        names = ("X", "y") if weight is None else ("X", "y", "weight")
+        self._arrays = dict(zip(names, (X, y, weight), strict=False))
+        self._held = held
+        self._client: Any = None
+        self._graph: dict[Any, Any] = {}
+        low, self.all = 0, []
+        for index, rows in enumerate(X.chunks[0]):
+            self.all.append(Chunk(index, low, low + rows))
+            low += rows
+        self._filled = [chunk for chunk in self.all if chunk.high > chunk.low]
+        longest = max(X.chunks[0]) * X.dtype.itemsize * X.shape[1]
+        self._group = 1
+        while self._group < FAN and 2 * self._group * longest <= GROUP_BYTES:
+            self._group *= 2
+
+    def name(self, index: int) -> str:
+        """Name a chunk for people."""
+        return f"chunk {index + 1} of {len(self.all)}"
+
+    def compute(self, call: Call, first_only: bool = False) -> Result:
+        """Compute something of all chunks, or of the first one, and add it up.
+
+        Raises
+        ------
+        RuntimeError
+            If a chunk cannot be computed, naming it, from what was raised; or if a worker has other
+            versions.
+        """
+        chunks = self._filled[:1] if first_only else self._filled
+        get = schedulers.in_force()
+        data = self._data(schedulers.client_of(get))
+        graph, root = self._tasks(call, chunks)
+        begun = Begun()
+        try:
+            with begun:
+                found = get({**data, **graph}, root)
+        except OtherVersionsError:
+            raise
+        except Exception as error:
+            keys = [self._keys(chunk) for chunk in chunks]
+            which = failing(get, data, keys, error, begun.keys)
+            if which is None:
+                raise
+            raise self._failed(chunks[which], error) from error
+        if isinstance(found, Failure):
+            raise self._failed(self.all[found.chunk], found.error) from found.error
+        result: Result = found
+        return result
+
+    def _failed(self, chunk: Chunk, error: Exception) -> RuntimeError:
+        return RuntimeError(
+            f"{self.name(chunk.number)} (rows {chunk.low} to {chunk.high - 1}) cannot be computed: "
+            f"{type(error).__name__}: {error}"
+        )
+
+    def _tasks(self, call: Call, chunks: list[Chunk]) -> tuple[dict[Any, Any], Any]:
+        """Give the tasks of a call and the key of the last one: a tree, by level and place."""
+        run = f"rows-{uuid4().hex}"
+        graph: dict[Any, Any] = {f"call-{run}": call}
+        for i in range(0, len(chunks), self._group):
+            some = chunks[i : i + self._group]
+            columns = map(list, zip(*map(self._keys, some), strict=True))
+            graph[run, 0, i // self._group] = _task(f"call-{run}", some, *columns)
+        size = len(graph) - 1
+        for level in count(1):
+            if size == 1:
+                return graph, (run, level - 1, 0)
+            for i in range(0, size, FAN):
+                below = [(run, level - 1, j) for j in range(i, min(size, i + FAN))]
+                graph[run, level, i // FAN] = (combined, below)
+            size = -(-size // FAN)
+        raise AssertionError
+
+    def _keys(self, chunk: Chunk) -> list[Any]:
+        """Give the keys of a chunk's arrays."""
+        return [(a.name, chunk.number) + (0,) * (a.ndim - 1) for a in self._arrays.values()]
+
+    def _data(self, client: Any) -> dict[Any, Any]:
+        """Give the arrays' graph; with a cluster's copies of what comes from this process."""
+        if not self._graph or client is not self._client:
+            arrays = dict(self._arrays)
+            if client is not None:
+                for name in self._held:
+                    arrays[name] = client.persist(arrays[name])
+            self._graph = _optimised(list(arrays.values()))
+            self._client = client
+        return self._graph
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what belongs to a cluster."""
+        return {**vars(self), "_client": None, "_graph": {}}
+
+
+def _optimised(arrays: list[Any]) -> dict[Any, Any]:
+    """Give the graph of arrays, together, so that what several come from is loaded once."""
+    whole = HighLevelGraph.merge(*(array.dask for array in arrays))
+    found = dict(optimize(whole, [array.__dask_keys__() for array in arrays]))
+    # What is persisted on a cluster is a future of its own key, which Dask takes for a name of
+    # nothing and leaves out.
+    futures = {key: task for key, task in whole.items() if schedulers.is_future(task)}
+    return found | futures
+
+
+def _task(call: str, chunks: list[Chunk], X: Any, y: Any, weight: Any = None) -> Any:
+    # In an object, as a tuple of numbers might be taken for a key.
+    return (_Computed(chunks), call, X, y, weight)
+
+
+class _Computed:
+    """The task of some chunks."""
+
+    def __init__(self, chunks: list[Chunk]) -> None:
+        self.chunks = chunks
+
+    def __call__(self, call: Call, X: Any, y: Any, weight: Any) -> Result | Failure:
+        return computed(call, self.chunks, X, y, weight)

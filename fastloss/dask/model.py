@@ -1,0 +1,212 @@
+"""The data of a linear model in chunks of rows, on the workers of any of Dask's schedulers."""
+
+from functools import partial
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+
+from fastloss.cpu import gram, linear
+from fastloss.cpu.design import MOST, Design
+from fastloss.curvature import majorising, own
+from fastloss.dask import schedulers, versions, work
+from fastloss.dask.chunks import Chunks
+from fastloss.dask.rows import rows
+from fastloss.dask.tasks import Call
+from fastloss.dask.threads import fair_share
+from fastloss.formulas import Formula
+from fastloss.model import Curvature, Curved, check_weights
+from fastloss.progress import Watch
+from fastloss.scale import Spread
+from fastloss.stream.look import Look
+from fastloss.stream.measure import Measure
+from fastloss.stream.middle import Middle
+from fastloss.stream.piece import vector
+from fastloss.typing import Array, Vector
+
+# Bytes of the rows that are kept as a sample.
+LOOK_BYTES = 1 << 26
+
+
+class DaskModel:
+    """Rows of a linear model, see :class:`fastloss.model.Model`.
+
+    Nothing but weights is computed before something is asked for. Then a task for each chunk gives
+    all that is asked of it, and results are added up in an order that the chunks alone decide: no
+    scheduler, number of workers or placement changes a bit. Chunks are loaded at each evaluation,
+    unless they are persisted.
+
+    Parameters
+    ----------
+    X, y, weight
+        What the user gave; one is a Dask array at least.
+    device : None
+        Nothing else is possible.
+    """
+
+    watch: Watch | None = None
+
+    def __init__(self, X: Any, y: Any, weight: Any, device: object) -> None:
+        if device is not None:
+            raise TypeError(
+                f"device must be None with Dask arrays, whose chunks are computed where they live, "
+                f"got {device!r}"
+            )
+        self.X, self.y, self.weight = X, y, weight
+        met = rows(X, y, weight)
+        self.shape: tuple[int, int] = met.X.shape
+        client = schedulers.client_of(schedulers.in_force())
+        if client is not None:
+            versions.check(client)
+        self._chunks = Chunks(*met)
+        self._lazy = met.X, met.y
+        self._passes = 0
+        self._look: Look | None = None
+        self._count = float(self.shape[0])
+        if met.weight is not None:
+            self._count = _sum_of_weights(met.weight, "weight" in met.held)
+
+    def count(self) -> float:
+        """Give the number of rows, or the sum of their weights."""
+        return self._count
+
+    @property
+    def newton_coefficients(self) -> int:
+        """Those of an X'DX that kernels give: the bits of BLAS depend on where chunks lie."""
+        return MOST + 1 if self.one_pass else 0
+
+    def evaluate(
+        self, formula: Formula, w: Vector, scale: float, direction: Vector | None = None
+    ) -> tuple[float, Vector]:
+        """Give the sum of the losses and its gradient, or the Hessian times a direction."""
+        found = self._pass(work.evaluated, formula, w, scale, direction)
+        return sum(found.total), found.arrays[0]
+
+    @property
+    def one_pass(self) -> bool:
+        """Whether X has few columns."""
+        return self.shape[1] <= MOST
+
+    def curved(
+        self,
+        formula: Formula,
+        w: Vector,
+        scale: float,
+        curvature: Curvature,
+        means: Vector,
+        other: Vector | None = None,
+    ) -> Curved | None:
+        """Do so for few columns, and the curvatures that are known to kernels."""
+        p = self.shape[1]
+        if p > MOST or curvature not in (own, majorising):
+            return None
+        upper = curvature is majorising
+        found = self._pass(work.curved, formula, w, scale, means[:p], upper, other)
+        gradient, grams, ones, *beside = found.arrays
+        product = gram.whole(grams, ones)
+        return Curved(sum(found.total), gradient, product, beside[0] if beside else None)
+
+    def head(self, count: int) -> Array | None:
+        """Give the first rows of X's first chunk."""
+        found: Array = self._chunks.compute(Call(work.head, None, count), first_only=True).parts[0]
+        return found
+
+    def sample(self, count: int) -> tuple[Array, Vector, Vector | None] | None:
+        """Give rows from all over, as many as were kept in the first pass."""
+        return self._looked().sample(count)
+
+    def gram(
+        self, formula: Formula, w: Vector, curvature: Curvature, means: Vector | None, size: int
+    ) -> Array:
+        """Give ``X.T @ D @ X``."""
+        return self._pass(work.multiplied, formula, w, curvature, means, size).arrays[0]
+
+    def turned(self, means: Vector, turn: Array) -> None:
+        """Leave it: the bits of BLAS depend on where chunks lie."""
+
+    def residuals(self, w: Vector) -> Any:
+        """Give ``X @ w - y``, lazily."""
+        X, y = self._lazy
+        return da.map_blocks(
+            partial(_residuals, w=w.copy()), X, y[:, None], drop_axis=1, dtype=np.float64
+        )
+
+    def spread(self, w: Vector) -> Spread:
+        """Measure the residuals, in one pass and without keeping them."""
+        look = self._looked()
+        measure = Measure(Middle(look.residuals(w), look.weight))
+        for part in self._pass(work.measured, None, w, measure).parts:
+            measure.merge(part)
+        # Or the sample was nothing like the rest, which has to be held once.
+        return measure.spread() or Spread.of(
+            self.to_host(self.residuals(w)),
+            None if self.weight is None else self.to_host(self.weight),
+        )
+
+    def within(self, w: Vector, threshold: float) -> int:
+        """Count the residuals whose absolute value is below the threshold."""
+        return int(self._pass(work.within, None, w, threshold).total[0])
+
+    def largest_target(self) -> float:
+        """Give the largest absolute value of y."""
+        return self._looked().largest
+
+    def first_bad_rows(self) -> dict[str, int]:
+        """Name what is not finite with its first such row."""
+        return next(filter(None, self._pass(work.bad_rows, None).parts), {})
+
+    def where(self, row: int) -> str:
+        """Say in which chunk a row lies."""
+        chunk = next(chunk for chunk in self._chunks.all if chunk.high > row)
+        return f"in {self._chunks.name(chunk.number)}"
+
+    def on_host(self) -> tuple[Array, Vector | None]:
+        """Compute X and the weights."""
+        return self.to_host(self.X), None if self.weight is None else self.to_host(self.weight)
+
+    def to_host(self, array: Any) -> Vector:
+        """Compute an array."""
+        return np.asarray(dask.compute(array, scheduler=schedulers.in_force())[0])
+
+    def _pass(self, function: Any, formula: Any, *arguments: Any) -> work.Result:
+        """Do a work on all chunks once; the first one looks at them too."""
+        self._passes += 1
+        n = self.shape[0]
+        if self._look is not None:
+            found = self._chunks.compute(Call(function, formula, *arguments))
+        else:
+            look = Look(self.shape, self.weight is not None, LOOK_BYTES)
+            call = Call(work.looking, formula, look.places, function, *arguments)
+            found = self._chunks.compute(call)
+            *parts, glances = zip(*found.parts, strict=True)
+            for glance in glances:
+                look.add(glance)
+            self._look = look
+            found = found._replace(parts=tuple(part for each in parts for part in each))
+        if self.watch is not None:
+            self.watch(self._passes, n, n)
+        return found
+
+    def _looked(self) -> Look:
+        if self._look is None:
+            self._pass(work.nothing, None)
+        assert self._look is not None
+        return self._look
+
+
+def _sum_of_weights(weight: da.Array, held: bool) -> float:
+    column = weight[:, None]  # in X's place
+    chunks = Chunks(column, weight, None, ("X", "y") if held else ())
+    found = chunks.compute(Call(work.weights, None))
+    total = sum(found.total)
+    # min() of Python's would pass over NaN.
+    check_weights(float(np.min(found.parts)), total)
+    return total
+
+
+def _residuals(X: Array, y: Array, w: Vector) -> Vector:
+    if not X.size and not y.size:
+        return np.empty(0)
+    with fair_share():
+        return linear.residuals(Design.of(X), vector(y[:, 0]), w)

@@ -1,0 +1,108 @@
+"""The tasks of an evaluation: one for each chunk of rows or several small ones, and their sums."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import cloudpickle
+import numpy as np
+
+from fastloss.cpu.design import Design
+from fastloss.dask import versions
+from fastloss.dask.threads import fair_share
+from fastloss.dask.work import Result, added
+from fastloss.stream.piece import Piece
+from fastloss.typing import Array
+
+
+class Call:
+    """What is to be computed of each chunk: sent to the workers once an evaluation.
+
+    Parameters
+    ----------
+    work : callable
+        See :mod:`fastloss.dask.work`.
+    formula : Formula or None
+        Its first argument beside the rows.
+    *arguments
+        The others.
+    """
+
+    def __init__(self, work: Any, formula: Any, *arguments: Any) -> None:
+        self.versions = versions.installed()
+        self.work, self.formula, self.arguments = work, formula, arguments
+
+    def of(self, piece: Piece) -> Result:
+        """Do it."""
+        result: Result = self.work(piece, self.formula, *self.arguments)
+        return result
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pack the formula's class with it, which workers may be unable to import."""
+        return {**vars(self), "formula": cloudpickle.dumps(self.formula)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Unpack it."""
+        vars(self).update(state)
+        self.formula = _unpacked(state["formula"])
+
+
+@lru_cache(maxsize=64)
+def _unpacked(formula: bytes) -> Any:
+    # Once: to unpack a class again replaces its methods, which are then compiled anew.
+    return cloudpickle.loads(formula)
+
+
+class Failure(NamedTuple):
+    """What went wrong in a chunk. A value, so that no scheduler tries again or drops its number."""
+
+    chunk: int
+    error: Exception
+
+
+class Chunk(NamedTuple):
+    """Where a chunk lies among all."""
+
+    number: int
+    low: int
+    """The number of its first row."""
+    high: int
+
+
+def computed(
+    call: Call, chunks: Sequence[Chunk], X: list[Any], y: list[Any], weight: list[Any] | None
+) -> Result | Failure:
+    """Give the sum of what comes out of some consecutive chunks."""
+    versions.require(call.versions)
+    results = []
+    weights = [None] * len(X) if weight is None else weight
+    for chunk, *arrays in zip(chunks, X, y, weights, strict=True):
+        try:
+            with fair_share(), np.errstate(over="ignore", invalid="ignore"):
+                results.append(call.of(_piece(chunk, *arrays)))
+        except Exception as error:
+            return Failure(chunk.number, error)
+    return added(results)
+
+
+def combined(results: Sequence[Result | Failure]) -> Result | Failure:
+    """Add results up, or give the first failure among them."""
+    whole = []
+    for result in results:
+        if isinstance(result, Failure):
+            return result
+        whole.append(result)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return added(whole)
+
+
+def _piece(chunk: Chunk, X: Array, y: Array, weight: Array | None) -> Piece:
+    rows = chunk.high - chunk.low
+    for name, array in (("X", X), ("y", y), ("weight", weight)):
+        if array is not None and (not isinstance(array, np.ndarray) or len(array) != rows):
+            got = f"{type(array).__name__} of shape {getattr(array, 'shape', None)}"
+            raise ValueError(f"a chunk of {name} must be a NumPy array of {rows} rows, got {got}")
+    # Columns of a larger chunk are sent as rows: their bits must not depend on whether they were.
+    if not X.flags.forc and X.strides[1] != X.itemsize:
+        X = np.ascontiguousarray(X)
+    return Piece.of(chunk.low, Design.of(X), X, y, weight)

@@ -1,0 +1,140 @@
+"""What goes wrong in a chunk: one error, which names it, and a cluster that can be used on."""
+
+import os
+import signal
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+
+import fastloss as fl
+from fastloss.dask import versions
+
+N = 400
+Y = np.arange(float(N))
+
+
+def loaded(load, chunks=4):
+    """X of chunks that a function of their number loads."""
+
+    def block(block_info=None):
+        which = block_info[None]["chunk-location"][0]
+        load(which)
+        return np.random.default_rng(which).standard_normal((N // chunks, 2))
+
+    sizes = (N // chunks,) * chunks, (2,)
+    return da.map_blocks(block, chunks=sizes, dtype=float, meta=np.empty((0, 0)))
+
+
+def good(which):
+    """Load anything."""
+
+
+def missing(which):
+    if which == 2:
+        raise FileNotFoundError("no such file: part-2.npy")
+
+
+def interrupted(which):
+    if which == 2:
+        raise KeyboardInterrupt
+
+
+SCHEDULERS = ["synchronous", "threads", "processes", "workers"]
+
+
+@pytest.fixture(params=SCHEDULERS)
+def scheduler(request):
+    get = request.getfixturevalue("workers") if request.param == "workers" else request.param
+    pool = request.getfixturevalue("pool") if request.param == "processes" else None
+    with dask.config.set(scheduler=get, pool=pool):
+        yield request.param
+
+
+def test_a_chunk_that_cannot_be_loaded_is_named_with_the_cause(scheduler):
+    with pytest.raises(
+        RuntimeError, match=r"chunk 3 of 4 \(rows 200 to 299\).*part-2\.npy"
+    ) as info:
+        fl.LinearObjective(loaded(missing), Y)(np.zeros(2))
+    assert isinstance(info.value.__cause__, FileNotFoundError)
+    fl.LinearObjective(loaded(good), Y)(np.zeros(2))
+
+
+def test_a_chunk_whose_rows_cannot_be_computed_is_named(scheduler):
+    bad = loaded(good).map_blocks(str, dtype=float, chunks=((100,) * 4, (2,)))
+    with pytest.raises(RuntimeError, match=r"chunk 1 of 4 .*must be a NumPy array") as info:
+        fl.LinearObjective(bad, Y)(np.zeros(2))
+    assert isinstance(info.value.__cause__, ValueError)
+
+
+@pytest.mark.parametrize("name", ["synchronous", "threads"])
+def test_an_interrupt_passes(name):
+    with dask.config.set(scheduler=name), pytest.raises(KeyboardInterrupt):
+        fl.LinearObjective(loaded(interrupted), Y)(np.zeros(2))
+
+
+def test_rows_that_are_not_finite_leave_a_cluster_usable(workers):
+    y = Y.copy()
+    y[123] = np.inf
+    with dask.config.set(scheduler=workers):
+        with pytest.raises(ValueError, match="its row 123, in chunk 2 of 4, is not"):
+            fl.fit(loaded(good), y)
+        assert fl.fit(loaded(good), Y).success
+
+
+# --- versions
+
+
+def other():
+    return {"fastloss": "0.0.1", "numba": "0.1"}
+
+
+def test_workers_of_other_versions_are_found_when_an_objective_is_made(workers, monkeypatch):
+    found = {"tcp://a:1": versions.installed(), "tcp://b:2": other(), "tcp://c:3": OSError("gone")}
+    monkeypatch.setattr(workers, "run", lambda *_, **__: found)
+    words = r"worker tcp://b:2 has fastloss 0\.0\.1, numba 0\.1 and the client fastloss "
+    with dask.config.set(scheduler=workers), pytest.raises(RuntimeError, match=words):
+        fl.LinearObjective(loaded(good), Y)
+
+
+def test_workers_of_other_versions_that_come_later_are_found(workers, monkeypatch):
+    words = r"worker tcp://\S+ has fastloss \S+, numba \S+ and the client fastloss 0\.0\.1, numba"
+    with dask.config.set(scheduler=workers):
+        objective = fl.LinearObjective(loaded(good), Y)
+        monkeypatch.setattr(versions, "installed", other)
+        with pytest.raises(RuntimeError, match=words):
+            objective(np.zeros(2))
+        monkeypatch.undo()
+        objective(np.zeros(2))
+
+
+# --- workers that die
+
+
+def deadly(which):
+    """What the system does to a worker that takes too much memory."""
+    if which == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_chunk_that_kills_its_workers_is_named_and_the_cluster_can_be_used_on():
+    distributed = pytest.importorskip("distributed")
+    from tests.dask.clusters import cluster
+
+    with cluster() as client, dask.config.set(scheduler=client):
+        client.cluster.scheduler.allowed_failures = 0
+        with pytest.raises(RuntimeError, match="chunk 3 of 4 .*KilledWorker") as info:
+            fl.fit(loaded(deadly), Y)
+        assert isinstance(info.value.__cause__, distributed.KilledWorker)
+        assert fl.fit(loaded(good), Y).success
+
+
+def test_fits_whose_workers_are_killed_end_with_the_same_bits():
+    pytest.importorskip("distributed")
+    from bench.faults import experiment
+
+    with dask.config.set(scheduler=None):
+        tally = experiment(2, seed=1, rows=40_000, columns=4, chunks=8, deadline=60.0)
+    assert tally.good
+    assert tally.kills == 2
