@@ -19,7 +19,7 @@ import fastloss as fl
 
 ROUNDS = 15
 ROWS, COLUMNS = 4_000_000, 32
-CHUNK_BYTES = 64 << 20
+CHUNKS_MB = 64, 128, 256
 
 
 def medians(calls, rounds=ROUNDS):
@@ -36,32 +36,34 @@ def medians(calls, rounds=ROUNDS):
 
 
 def speed(table):
-    """Chunks of 64 MB on threads, beside the same rows in memory."""
+    """Chunks on threads, beside the same rows in memory."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((ROWS, COLUMNS))
     y = rng.standard_normal(ROWS)
-    rows = CHUNK_BYTES // (8 * COLUMNS)
-    # Views, which share X's memory: the two ways read the same.
-    lazy = da.concatenate(
-        [
-            da.from_delayed(dask.delayed(X[i : i + rows], pure=False), X[i : i + rows].shape, float)
-            for i in range(0, ROWS, rows)
-        ]
-    )
-    memory, chunked = fl.LinearObjective(X, y), fl.LinearObjective(lazy, y)
     w = np.zeros(COLUMNS)
-    ways = {"value and gradient": lambda o: o(w), "with X'DX": lambda o: o.value_grad_hess(w)}
-    for name, way in ways.items():
-        found = medians({"memory": partial(way, memory), "chunks": partial(way, chunked)})
-        table.add_row(f"{name}, in memory, ms", f"{1e3 * found['memory']:.1f}")
-        table.add_row(f"{name}, 64 MB chunks on threads, ms", f"{1e3 * found['chunks']:.1f}")
-        table.add_row(f"{name}, share of the speed", f"{found['memory'] / found['chunks']:.2f}")
+    objectives = {"in memory": fl.LinearObjective(X, y)}
+    for size in CHUNKS_MB:
+        rows = (size << 20) // (8 * COLUMNS)
+        lazy = da.concatenate([_view(X[i : i + rows]) for i in range(0, ROWS, rows)])
+        objectives[f"{size} MB chunks"] = fl.LinearObjective(lazy, y)
+    for name, method in (("value and gradient", "__call__"), ("with X'DX", "value_grad_hess")):
+        calls = {k: partial(getattr(o, method), w) for k, o in objectives.items()}
+        found = medians(calls)
+        for way, seconds in found.items():
+            share = found["in memory"] / seconds
+            figures = f"{1e3 * seconds:.1f}, {share:.2f}"
+            table.add_row(f"{name}, {way}: ms, share of the speed", figures)
+
+
+def _view(rows):
+    """Share memory with X: all ways read the same."""
+    return da.from_delayed(dask.delayed(rows, pure=False), rows.shape, float)
 
 
 def overhead(table, name, rows):
     """32 chunks: tiny ones, and ones that are too large to go together but are as quick."""
-    X = dask.persist(da.ones((32 * rows, 4), chunks=(rows, 4)))[0]
-    y = dask.persist(da.zeros(32 * rows, chunks=rows))[0]
+    X = dask.persist(da.random.default_rng(0).random((32 * rows, 4), chunks=(rows, 4)))[0]
+    y = dask.persist(X[:, 0] + 1.0)[0]
     objective = fl.LinearObjective(X, y)
     objective(np.zeros(4))
     found = medians({"": lambda: objective(np.zeros(4))})[""]
