@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import fastloss
-from fastloss.cli import save, streamed, tables, values
+from fastloss.cli import cluster, save, streamed, tables, values
 from fastloss.cli.errors import INSTALL, CommandError, say
 from fastloss.cli.fitting import fitted, warm_up
-from fastloss.cli.model import INTERCEPT, as_json, described, figures
+from fastloss.cli.model import INTERCEPT, Found, as_json, described, figures
 from fastloss.cli.progress import status_line
 from fastloss.cli.tables import Data
 from fastloss.cli.values import WITH_THRESHOLD, WITHOUT_THRESHOLD
+from fastloss.loss import Loss
 
 HELP = "fit a robust linear model to a file"
 DESCRIPTION = (
@@ -66,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=fastloss.optimize.MEMORY_LIMIT,
         help="such as 500MB, 2GiB or bytes (default 1GB): what takes more is read block by block",
     )
+    cluster.add_arguments(parser)
     add("--json", action="store_true", help="print one JSON object")
     add("--output", metavar="MODEL.json", type=Path, help="also write that object to a file")
 
@@ -95,14 +97,8 @@ def run(arguments: argparse.Namespace) -> int:
         save.check_output(arguments.output, arguments.file)
     if not arguments.json and find_spec("rich") is None:
         raise CommandError(f"tables need rich: {INSTALL} (or give --json)")
-    with status_line() as show:
-        show(f"reading {arguments.file}")
-        data = _read(arguments)
-        show("compiling")
-        warm_up(data, loss, arguments)
-        found = None if data.streamed else fitted(data, loss, arguments, show)
-    if found is None:  # the bar of a pass takes the place of the line
-        found = fitted(data, loss, arguments, lambda line: None)
+    with cluster.connected(arguments.scheduler, arguments.workers) as client:
+        data, found = _fit(client, loss, arguments)
     model = described(data, found, arguments.loss, arguments.intercept)
     text = as_json(model)
     if arguments.output is not None:
@@ -129,10 +125,28 @@ def _code(result: Any) -> int:
     return 1
 
 
-def _read(arguments: argparse.Namespace) -> Data:
+def _fit(client: Any, loss: Loss, arguments: argparse.Namespace) -> tuple[Data, Found]:
+    with status_line() as show:
+        show(f"reading {arguments.file}")
+        data = _read(client, arguments)
+        if client is None:  # workers compile for themselves
+            show("compiling")
+            warm_up(data, loss, arguments)
+        if not data.streamed:
+            return data, fitted(data, loss, arguments, show)
+    # The bar of a pass takes the place of the line.
+    return data, fitted(data, loss, arguments, lambda line: None)
+
+
+def _read(client: Any, arguments: argparse.Namespace) -> Data:
     path, target, features = arguments.file, arguments.target, arguments.features
     drop, memory = arguments.drop_missing, arguments.memory_limit
-    data = streamed.open_rows(path, target, features, drop_missing=drop, memory=memory)
+    if client is not None:
+        if drop:
+            raise CommandError("--drop-missing needs the columns in memory, not on a cluster")
+        data: Data | None = cluster.open_rows(client, path, target, features)
+    else:
+        data = streamed.open_rows(path, target, features, drop_missing=drop, memory=memory)
     if data is None:
         data = tables.read(path, target, features, drop_missing=drop)
     if arguments.intercept and INTERCEPT in data.features:

@@ -120,7 +120,7 @@ def _fitting(
                 memory_limit=arguments.memory_limit,
                 **options,
             )
-    except (ValueError, ArithmeticError) as error:
+    except (ValueError, ArithmeticError, RuntimeError) as error:
         if data.streamed:
             streamed.check_finite(data)
         raise CommandError(f"cannot fit {arguments.file}: {error}") from error

@@ -36,7 +36,7 @@ class Data:
 
     X: Any
     """A matrix, or rows that are read block by block."""
-    y: Vector | None
+    y: Any
     """None where X is rows, which have it."""
     features: tuple[str, ...]
     """The names of X's columns."""
