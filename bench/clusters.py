@@ -31,7 +31,7 @@ from fastloss.cli.timing import interleave
 ROWS, COLUMNS = 10_000_000, 20
 CHUNKS_MB = (1, 4, 16, 64, 256)
 FIT_CHUNK_MB = 64
-TINY_CHUNKS, TINY_ROWS = 32, 1_000
+SMALL_CHUNKS, SMALL_ROWS = 32, (1_000, 50_000)
 ROUNDS, FIT_ROUNDS = 7, 3
 BETA = 1.0
 
@@ -119,7 +119,7 @@ def _cluster() -> Client:
             n_workers=os.cpu_count(),
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            dashboard_address=":0",
             silence_logs=logging.ERROR,
         )
     )
@@ -129,19 +129,27 @@ def _medians(times) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def overheads() -> Row:
-    """Time an evaluation of next to nothing."""
-    X, y = data(TINY_CHUNKS * TINY_ROWS)
-    dX, dy = chunked(X, y, TINY_ROWS)
+def overheads() -> list[Row]:
+    """Time evaluations of many small chunks: less than a task is worth, and 4 MB each."""
     w = np.zeros(COLUMNS)
-    threads = fl.LinearObjective(dX, dy)
+    found = []
     with _cluster() as client:
-        far = client.persist([dX, dy])
-        cluster = fl.LinearObjective(*far)
-        calls = {"threads": _on_threads(lambda: threads(w)), "cluster": lambda: cluster(w)}
-        for call in calls.values():
-            call()
-        return _medians(interleave(calls, 15))
+        for rows in SMALL_ROWS:
+            X, y = data(SMALL_CHUNKS * rows)
+            dX, dy = chunked(X, y, rows)
+            held, threads = fl.LinearObjective(X, y), fl.LinearObjective(dX, dy)
+            far = client.persist([dX, dy])
+            cluster = fl.LinearObjective(*far)
+            calls = {
+                "memory": lambda f=held: f(w),
+                "threads": _on_threads(lambda f=threads: f(w)),
+                "cluster": lambda f=cluster: f(w),
+            }
+            for call in calls.values():
+                call()
+            found.append({"bytes": rows * X[0].nbytes} | _medians(interleave(calls, 15)))
+            del far, cluster, calls
+    return found
 
 
 def fits(X, y) -> list[Row]:
@@ -195,9 +203,15 @@ def tables(document: dict[str, Any]):
         ],
     )
     yield (
-        f"An evaluation of {TINY_CHUNKS} chunks of {TINY_ROWS:,} rows",
-        ["on", "milliseconds"],
-        [[name, f"{seconds * 1e3:.1f}"] for name, seconds in document["overheads"].items()],
+        f"An evaluation of {SMALL_CHUNKS} small chunks: milliseconds",
+        ["chunk", "in memory", "threads", "local cluster"],
+        [
+            [
+                f"{row['bytes'] / 1e6:.2g} MB",
+                *(f"{row[k] * 1e3:.1f}" for k in ("memory", "threads", "cluster")),
+            ]
+            for row in document["overheads"]
+        ],
     )
     ours = document["fits"][0]["seconds"]
     yield (

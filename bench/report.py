@@ -1,11 +1,11 @@
 """Every peer beside fastloss and the machine's memory, and the page that says so.
 
 ``run`` measures all of them in one process, each once a round, in turn, then fastloss by itself at
-its limits (``limits.py``) and at its start (``startup.py``), then linear models (``linear.py``),
-and writes a JSON file; ``write`` makes docs/benchmarks.md and its figure from such a file. Nobody
-edits figures by hand.
+its limits (``limits.py``) and at its start (``startup.py``), then linear models in processes of
+their own (``linear.py``, ``large.py``, ``clusters.py``), and writes a JSON file; ``write`` makes
+docs/benchmarks.md and its figures from such a file. Nobody edits figures by hand.
 
-    python bench/report.py run figures.json      twelve minutes
+    python bench/report.py run figures.json      22 minutes
     python bench/report.py write figures.json
 """
 
@@ -18,6 +18,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import clusters
+import large
 import limits
 import linear
 import numpy as np
@@ -36,6 +38,8 @@ DTYPES = ("float32", "float64")
 ROUNDS = 15
 # Seconds for the rounds of one kind, precision and size.
 SECONDS = 2.5
+# What is measured in a process of its own.
+APART = {"linear": linear, "large": large, "clusters": clusters}
 TITLES = {
     "mean": "the mean of the losses",
     "none": "the losses",
@@ -77,11 +81,11 @@ def _rows(kind, dtype, n, seconds):
         }
 
 
-def _linear():
+def _apart(module):
     """Measure in a process of its own, whose BLAS has to be told something first."""
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "linear.json"
-        program = Path(linear.__file__)
+        file = Path(folder) / "figures.json"
+        program = Path(module.__file__)
         subprocess.run([sys.executable, program, "--json", file], check=True)
         return json.loads(file.read_text())
 
@@ -112,8 +116,10 @@ def page(document, command) -> str:
             parts += _table([r for r in rows if (r["kind"], r["dtype"]) == (kind, dtype)], names)
     for title, heads, cells in limits.tables(document["limits"]):
         parts += ["", f"## {title}", "", *_lines(heads, cells)]
-    for title, heads, cells in linear.tables(document["linear"]):
-        parts += ["", f"## {title}", "", *_lines(heads, cells)]
+    for name, module in APART.items():
+        for title, heads, cells in module.tables(document[name]):
+            parts += ["", f"## {title}", "", *_lines(heads, cells)]
+    parts += ["", "![Time and memory against rows](figures/rows.png)"]
     cells = startup.cells(document["startup"])
     parts += ["", f"## {startup.TITLE}", "", *_lines(startup.HEADS, cells)]
     return "\n".join(parts) + "\n"
@@ -194,12 +200,13 @@ def main() -> int:
             "rows": rows,
             "limits": limits.measure(),
             "startup": startup.measure(),
-            "linear": _linear(),
+            **{name: _apart(module) for name, module in APART.items()},
         }
         given.file.write_text(json.dumps(document, indent=1) + "\n")
         return 0
     document = json.loads(given.file.read_text())
     figure(document, DOCS / "figures" / "time_per_element.png")
+    large.figure(document["large"], DOCS / "figures" / "rows.png")
     command = "python bench/report.py run"
     (DOCS / "benchmarks.md").write_text(page(document, command))
     return 0
