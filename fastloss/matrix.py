@@ -12,7 +12,7 @@ import numpy as np
 from fastloss.algebra import algebra_of
 from fastloss.formulas import Formula
 from fastloss.loss import Loss
-from fastloss.model import COEFFICIENTS, Curvature, check_matrix, check_vector, check_weights
+from fastloss.model import COEFFICIENTS, Asked, Curvature, check_matrix, check_vector, check_weights
 from fastloss.place import Place
 from fastloss.progress import Watch
 from fastloss.scale import Spread
@@ -72,15 +72,7 @@ class ArrayModel:
         """It is not."""
         return False
 
-    def curved(
-        self,
-        formula: Formula,
-        w: Vector,
-        scale: float,
-        curvature: Curvature,
-        means: Vector,
-        other: Vector | None = None,
-    ) -> None:
+    def curved(self, asked: Asked) -> None:
         """Leave it to two passes."""
 
     def head(self, count: int) -> None:

@@ -19,6 +19,20 @@ COEFFICIENTS = 1000
 Curvature = Callable[[Any, Any, Any, Any], Any]
 
 
+class Asked(NamedTuple):
+    """What a pass over X is to give."""
+
+    formula: Formula
+    w: Vector
+    scale: float
+    """What the gradient and ``X.T @ D @ X`` are multiplied by."""
+    curvature: Curvature
+    means: Vector
+    """What is taken off X's columns in ``X.T @ D @ X``."""
+    other: Vector | None
+    """Coefficients at which a gradient is wanted too."""
+
+
 class Curved(NamedTuple):
     """What a pass over X gives beside a value."""
 
@@ -67,15 +81,7 @@ class Model(Protocol):
     def one_pass(self) -> bool:
         """Whether :meth:`curved` gives something for the loss's own curvature."""
 
-    def curved(
-        self,
-        formula: Formula,
-        w: Vector,
-        scale: float,
-        curvature: Curvature,
-        means: Vector,
-        other: Vector | None = None,
-    ) -> "Curved | None":
+    def curved(self, asked: Asked) -> Curved | None:
         """Evaluate with ``X.T @ D @ X``, and the gradient at ``other`` coefficients.
 
         In one pass over X, with a column of ones beside it; None where that is not to be had.

@@ -10,7 +10,7 @@ from fastloss.curvature import own
 from fastloss.least_squares import rho
 from fastloss.loss import Loss, check_reduced
 from fastloss.losses import SmoothL1Loss
-from fastloss.model import Curvature, Curved
+from fastloss.model import Asked, Curvature, Curved
 from fastloss.place import as_real
 from fastloss.reduction import Reduction
 from fastloss.residual import ResidualObjective
@@ -356,10 +356,18 @@ class LinearObjective:
         means: Vector | None,
         other: Vector | None = None,
     ) -> Curved | None:
-        means = np.zeros(self.shape[1]) if means is None else means
-        points = self._with_intercept(w), 1.0 / self._divisor, curvature, means
+        p = self.shape[1]
+        means = np.zeros(p) if means is None else means[:p]
         other = None if other is None else self._with_intercept(other)
-        found = self.model.curved(self.loss.formula, *points, other)
+        asked = Asked(
+            self.loss.formula,
+            self._with_intercept(w),
+            1.0 / self._divisor,
+            curvature,
+            means,
+            other,
+        )
+        found = self.model.curved(asked)
         if found is None:
             return None
         gradient, gram = found.gradient[: self.size], found.gram[: self.size, : self.size]

@@ -9,11 +9,12 @@ from fastloss.binding import bind
 from fastloss.cpu import evaluate as elementwise
 from fastloss.cpu import gram, linear, sums
 from fastloss.cpu.design import FLOAT64, MOST, Design
-from fastloss.curvature import majorising, own
+from fastloss.curvature import majorising
 from fastloss.formulas import Formula
 from fastloss.loss import Loss
 from fastloss.model import (
     COEFFICIENTS,
+    Asked,
     Curvature,
     Curved,
     Model,
@@ -128,21 +129,13 @@ class HostModel:
         """Whether X has few columns."""
         return self.shape[1] <= MOST
 
-    def curved(
-        self,
-        formula: Formula,
-        w: Vector,
-        scale: float,
-        curvature: Curvature,
-        means: Vector,
-        other: Vector | None = None,
-    ) -> Curved | None:
-        """Do so for few columns, and the curvatures that are known to kernels."""
-        p = self.shape[1]
-        if p > MOST or curvature not in (own, majorising):
+    def curved(self, asked: Asked) -> Curved | None:
+        """Do so where the kernels do."""
+        if not gram.gives(asked):
             return None
+        formula, w, scale, curvature, means, other = asked
         rows = self._design, self.y, self.weight
-        found = gram.evaluate(formula, *rows, w, scale, means[:p], curvature is majorising)
+        found = gram.evaluate(formula, *rows, w, scale, means, curvature is majorising)
         product = gram.whole(found.grams.sum(axis=0), found.ones.sum(axis=0))
         beside = None if other is None else self.evaluate(formula, other, scale)[1]
         return Curved(sums.total(found.totals), found.gradients.sum(axis=0), product, beside)

@@ -8,7 +8,7 @@ from fastloss.cpu.design import Design
 from fastloss.cpu.model import HostModel, diagonal_of
 from fastloss.cpu.sparse import centred, compressed
 from fastloss.formulas import Formula
-from fastloss.model import Curvature
+from fastloss.model import Asked, Curvature
 from fastloss.place import Place
 from fastloss.typing import Array, Vector
 
@@ -32,15 +32,7 @@ class SparseModel(HostModel):
         """It is not."""
         return False
 
-    def curved(
-        self,
-        formula: Formula,
-        w: Vector,
-        scale: float,
-        curvature: Curvature,
-        means: Vector,
-        other: Vector | None = None,
-    ) -> None:
+    def curved(self, asked: Asked) -> None:
         """Leave it to two passes: SciPy's product of sparse matrices makes few zeros."""
 
     def head(self, count: int) -> None:

@@ -9,14 +9,14 @@ import numpy as np
 
 from fastloss.cpu import gram, linear
 from fastloss.cpu.design import MOST, Design
-from fastloss.curvature import majorising, own
+from fastloss.curvature import majorising
 from fastloss.dask import schedulers, versions, work
 from fastloss.dask.chunks import Chunks
 from fastloss.dask.rows import rows
 from fastloss.dask.tasks import Call
 from fastloss.dask.threads import fair_share
 from fastloss.formulas import Formula
-from fastloss.model import Curvature, Curved, check_weights
+from fastloss.model import Asked, Curvature, Curved, check_weights
 from fastloss.progress import Watch
 from fastloss.scale import Spread
 from fastloss.stream.look import Look
@@ -88,21 +88,12 @@ class DaskModel:
         """Whether X has few columns."""
         return self.shape[1] <= MOST
 
-    def curved(
-        self,
-        formula: Formula,
-        w: Vector,
-        scale: float,
-        curvature: Curvature,
-        means: Vector,
-        other: Vector | None = None,
-    ) -> Curved | None:
-        """Do so for few columns, and the curvatures that are known to kernels."""
-        p = self.shape[1]
-        if p > MOST or curvature not in (own, majorising):
+    def curved(self, asked: Asked) -> Curved | None:
+        """Do so where the kernels do."""
+        if not gram.gives(asked):
             return None
-        upper = curvature is majorising
-        found = self._pass(work.curved, formula, w, scale, means[:p], upper, other)
+        formula, w, scale, curvature, means, other = asked
+        found = self._pass(work.curved, formula, w, scale, means, curvature is majorising, other)
         gradient, grams, ones, *beside = found.arrays
         product = gram.whole(grams, ones)
         return Curved(sum(found.total), gradient, product, beside[0] if beside else None)

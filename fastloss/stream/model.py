@@ -7,13 +7,13 @@ from typing import Any, Protocol
 import numpy as np
 from numba import get_num_threads
 
-from fastloss.cpu import sums
+from fastloss.cpu import gram, sums
 from fastloss.cpu.design import MOST, Design
 from fastloss.cpu.evaluate import total_of
 from fastloss.cpu.model import gram_of
-from fastloss.curvature import majorising, own
+from fastloss.curvature import majorising
 from fastloss.formulas import Formula
-from fastloss.model import COEFFICIENTS, Curvature, Curved, Model, check_weights
+from fastloss.model import COEFFICIENTS, Asked, Curvature, Curved, Model, check_weights
 from fastloss.progress import Watch
 from fastloss.scale import Spread
 from fastloss.stream.look import Glance, Look
@@ -106,20 +106,12 @@ class StreamedModel:
         """Whether X has few columns."""
         return self.shape[1] <= MOST
 
-    def curved(
-        self,
-        formula: Formula,
-        w: Vector,
-        scale: float,
-        curvature: Curvature,
-        means: Vector,
-        other: Vector | None = None,
-    ) -> Curved | None:
-        """Do so for few columns, and the curvatures that are known to kernels."""
-        p = self.shape[1]
-        if p > MOST or curvature not in (own, majorising):
+    def curved(self, asked: Asked) -> Curved | None:
+        """Do so where the kernels do."""
+        if not gram.gives(asked):
             return None
-        found = Quadratic(formula, w, scale, means[:p], curvature is majorising)
+        formula, w, scale, curvature, means, other = asked
+        found = Quadratic(formula, w, scale, means, curvature is majorising)
         if other is None:
             self._read(found)
             return Curved(found.total, found.gradient, found.gram, None)
