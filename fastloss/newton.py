@@ -52,6 +52,8 @@ class Steps:
     nit: int = 0
     nfev: int = 0
     stopped: bool = False
+    reason: str = ""
+    """Why there were no more steps, where none was refused."""
     back: Callable[[Vector], Vector] = np.copy
     """Gives the caller's coefficients of those that steps are taken in."""
     last: tuple[Vector, float] | None = None
@@ -194,7 +196,9 @@ def minimise(
                 found = other
         if found is None:  # nothing lower to be found: at rounding that is the minimum
             promised = -float(here.gradient @ step)
-            return here, 0 <= promised <= ROUNDING * abs(here.value)
+            converged = 0 <= promised <= ROUNDING * abs(here.value)
+            steps.reason = "" if converged else ": none leads lower from there"
+            return here, converged
         stuck = frame.largest(found.gradient) > frame.largest(here.gradient) / 2
         if stuck and here.value - found.value <= STUCK * abs(here.value):
             return found, True

@@ -123,7 +123,7 @@ class LinearObjective:
         if not isinstance(fit_intercept, bool | np.bool_):
             raise TypeError(f"fit_intercept must be a bool, got {fit_intercept!r}")
         self.model = dispatch.linear(X, y, weight, device, checked_limit(memory_limit))
-        self.l2 = _penalty(l2)
+        self.l2 = penalty(l2)
         self.fit_intercept = bool(fit_intercept)
         self._count = self.model.count()
         self._set_loss(loss)
@@ -429,12 +429,13 @@ class LinearObjective:
         return np.ascontiguousarray(vector, np.float64)
 
 
-def _penalty(l2: float) -> float:
-    array = as_real("l2", l2)
+def penalty(l2: float, name: str = "l2") -> float:
+    """Give the strength of a penalty, or raise the error that says what is wrong with it."""
+    array = as_real(name, l2)
     if array.ndim:
-        raise TypeError(f"l2 must be a number, got an array of shape {array.shape}")
+        raise TypeError(f"{name} must be a number, got an array of shape {array.shape}")
     if not 0 <= array < np.inf:
-        raise ValueError(f"l2 must be at least 0 and finite, got {l2!r}")
+        raise ValueError(f"{name} must be at least 0 and finite, got {l2!r}")
     return float(array)
 
 

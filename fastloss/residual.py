@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastloss.loss import Loss, check_reduced
+from fastloss.model import check_weights
 from fastloss.place import as_real
 from fastloss.typing import Array, Vector
 
@@ -30,7 +31,7 @@ class ResidualObjective:
     loss : Loss
         Reduction 'mean' or 'sum'.
     weight : array_like, optional
-        Broadcasts to the target's shape.
+        Broadcasts to the target's shape. Not negative, with a positive sum.
 
     Raises
     ------
@@ -38,8 +39,9 @@ class ResidualObjective:
         If ``predict`` or ``vjp`` is not callable, ``loss`` no loss, or an array does not hold real
         numbers.
     ValueError
-        If the reduction is 'none'. Calling the objective raises it too, where the predictions do
-        not have the target's shape, or the gradient not that of ``w``.
+        If the reduction is 'none', or a weight is not as said above. Calling the objective raises
+        it too, where the predictions do not have the target's shape, or the gradient not that of
+        ``w``.
 
     Examples
     --------
@@ -79,6 +81,9 @@ class ResidualObjective:
         self.target = as_real("target", target)
         self.loss = loss
         self.weight = None if weight is None else as_real("weight", weight)
+        if self.weight is not None:
+            total = float(np.broadcast_to(self.weight, self.target.shape).sum(dtype=np.float64))
+            check_weights(float(self.weight.min(initial=np.inf)), total)
 
     def __call__(self, w: ArrayLike) -> tuple[float, Vector]:
         """Give value and gradient at ``w``, for ``minimize(obj, w0, jac=True)``.

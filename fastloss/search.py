@@ -306,7 +306,7 @@ class Search:
                 if self.steps.stopped
                 else "converged"
                 if success
-                else f"not converged after {self.steps.nit} steps"
+                else f"not converged after {self.steps.nit} steps{self.steps.reason}"
             )
         return OptimizeResult(
             x=self.w,
@@ -317,7 +317,7 @@ class Search:
             stopped=self.steps.stopped,
             nit=self.steps.nit,
             nfev=self.steps.nfev,
-            coef=self.w[:p],
+            coef=self.w[:p].copy(),
             intercept=float(self.w[p]) if self.squares.fit_intercept else 0.0,
             scale=self._scale(),
             loss=loss,

@@ -15,6 +15,7 @@ except ImportError as error:
     ) from error
 
 from fastloss.losses import SmoothL1Loss
+from fastloss.optimize import penalty
 from fastloss.regression import fitted
 from fastloss.typing import Array, Vector
 
@@ -135,7 +136,7 @@ class SmoothL1Regressor(RegressorMixin, BaseEstimator):
             y,
             SmoothL1Loss(beta=self.beta),
             weight=sample_weight,
-            l2=self.alpha,
+            l2=penalty(self.alpha, "alpha"),
             fit_intercept=self.fit_intercept,
             method="auto",
             max_iter=self.max_iter,

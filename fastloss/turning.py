@@ -77,6 +77,6 @@ class Turn(NamedTuple):
         """Give a result in X's own coordinates."""
         x, p = self.back(result.x), squares.shape[1]
         value, gradient = squares.with_loss(result.loss)(x)
-        result.update(x=x, fun=value, jac=gradient, coef=x[:p])
+        result.update(x=x, fun=value, jac=gradient, coef=x[:p].copy())
         result.intercept = float(x[p]) if squares.fit_intercept else 0.0
         return result

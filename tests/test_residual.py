@@ -98,3 +98,18 @@ def test_what_does_not_fit_is_refused_by_name(changes, error, words):
     arguments = {"predict": predict, "vjp": vjp, "target": t, "loss": fl.MSELoss(), **changes}
     with pytest.raises(error, match=words):
         fl.optimize.ResidualObjective(**arguments)([1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("weight", "words"),
+    [
+        ([-1.0, 1.0], "weight must not be negative"),
+        ([0.0, 0.0], "weight must have a positive finite sum"),
+        ([1.0, 1.0, 1.0], "broadcast"),
+    ],
+)
+def test_weights_are_checked_once(weight, words):
+    with pytest.raises(ValueError, match=words):
+        fl.optimize.ResidualObjective(
+            lambda w: w, lambda w, u: u, np.zeros(2), fl.SmoothL1Loss(), weight=weight
+        )
