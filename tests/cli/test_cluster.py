@@ -7,6 +7,8 @@ import pytest
 
 N = 20_000
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(tmp_path):

@@ -23,6 +23,8 @@ Y = X @ [1.0, 2.0, 3.0, 4.0] + 5 + RNG.standard_normal(N)
 Y[::10] += 50
 SMALL = ["--target", "y", "--memory-limit", "1MB", "--json"]
 
+pytestmark = pytest.mark.slow
+
 
 def table(**changed):
     return pa.table({**{f"x{j}": X[:, j] for j in range(P)}, "y": Y, **changed})

