@@ -41,9 +41,7 @@ def test_arrays_that_are_sliced_beyond_a_quarter_of_the_limit():
     assert not is_streamed(array, memory_limit=5 * X.nbytes)
 
 
-@pytest.mark.parametrize(
-    "given", [X, X[:, ::2], X.tolist()[:5], X.astype(np.int32)], ids=type
-)
+@pytest.mark.parametrize("given", [X, X[:, ::2], X.tolist()[:5], X.astype(np.int32)], ids=type)
 def test_small_arrays_in_memory_are_not(given):
     assert not is_streamed(given, Y[: len(given)], memory_limit=10**6)
 
@@ -52,9 +50,6 @@ def test_small_arrays_in_memory_are_not(given):
 def test_sparse_matrices_are_not(kind):
     made = getattr(sparse, kind)(np.where(X > 1, X, 0.0))
     assert isinstance(fl.LinearObjective(made, Y, memory_limit=10**6).model, SparseModel)
-
-
-def test_a_series_of_targets():
 
 
 def test_what_is_not_in_the_file(file):
