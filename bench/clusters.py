@@ -8,14 +8,15 @@ would write in Dask, to one optimum, and what an evaluation of next to no rows t
     python bench/clusters.py --quick    half a minute
 """
 
-import logging
 import os
 import statistics
 import sys
 from contextlib import ExitStack
 from typing import Any
 
-os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "16")  # before NumPy is imported
+# Before NumPy and Dask are imported.
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "16")
+os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")
 
 import dask
 import dask.array as da
@@ -120,7 +121,6 @@ def _cluster() -> Client:
             threads_per_worker=1,
             processes=True,
             dashboard_address=":0",
-            silence_logs=logging.ERROR,
         )
     )
 
