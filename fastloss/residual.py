@@ -82,8 +82,18 @@ class ResidualObjective:
         self.loss = loss
         self.weight = None if weight is None else as_real("weight", weight)
         if self.weight is not None:
-            total = float(np.broadcast_to(self.weight, self.target.shape).sum(dtype=np.float64))
-            check_weights(float(self.weight.min(initial=np.inf)), total)
+            check_weights(float(self.weight.min(initial=np.inf)), self._sum_of_weights())
+
+    def _sum_of_weights(self) -> float:
+        assert self.weight is not None
+        try:
+            whole = np.broadcast_to(self.weight, self.target.shape)
+        except ValueError:
+            raise ValueError(
+                f"weight must broadcast to the target's shape {self.target.shape}, got "
+                f"{self.weight.shape}"
+            ) from None
+        return float(whole.sum(dtype=np.float64))
 
     def __call__(self, w: ArrayLike) -> tuple[float, Vector]:
         """Give value and gradient at ``w``, for ``minimize(obj, w0, jac=True)``.

@@ -105,7 +105,7 @@ def test_what_does_not_fit_is_refused_by_name(changes, error, words):
     [
         ([-1.0, 1.0], "weight must not be negative"),
         ([0.0, 0.0], "weight must have a positive finite sum"),
-        ([1.0, 1.0, 1.0], "broadcast"),
+        ([1.0, 1.0, 1.0], "weight must broadcast"),
     ],
 )
 def test_weights_are_checked_once(weight, words):
