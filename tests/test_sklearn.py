@@ -93,7 +93,7 @@ def test_failure_to_converge_warns(data):
     [
         ({"beta": -1.0}, ValueError, "beta must be >= 0, got -1"),
         ({"beta": "huge"}, TypeError, "beta must be"),
-        ({"alpha": -1.0}, ValueError, "l2 must be at least 0"),
+        ({"alpha": -1.0}, ValueError, "alpha must be at least 0"),
         ({"max_iter": 0}, ValueError, "max_iter must be at least 1"),
         ({"tol": -1.0}, ValueError, "tol must be"),
     ],
