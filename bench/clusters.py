@@ -11,7 +11,6 @@ would write in Dask, to one optimum, and what an evaluation of next to no rows t
 import os
 import statistics
 import sys
-from contextlib import ExitStack
 from typing import Any
 
 # Before NumPy and Dask are imported.
@@ -80,30 +79,15 @@ def objectives(X, y, sizes) -> list[Row]:
             "threads": _on_threads(lambda f=threads: f(w)),
             "plain": _on_threads(lambda f=expression: f(w)),
         }
-        with ExitStack() as stack:
-            client = stack.enter_context(_cluster())
-            far = client.persist([dX, dy])
-            far = [stack.enter_context(_Held(a)) for a in far]
-            cluster = fl.LinearObjective(*far)
+        with _cluster() as client:
+            cluster = fl.LinearObjective(*client.persist([dX, dy]))
             calls["cluster"] = lambda f=cluster: f(w)
             for name, call in calls.items():
                 np.testing.assert_allclose(call()[1], expected[1], atol=1e-3, err_msg=name)
             times = interleave(calls, ROUNDS)
+            del cluster, calls  # what is persisted is let go before its cluster
         rows.append({"megabytes": megabytes, "chunks": dX.numblocks[0]} | _medians(times))
     return rows
-
-
-class _Held:
-    """A persisted array that is let go before its cluster."""
-
-    def __init__(self, array) -> None:
-        self.array = array
-
-    def __enter__(self):
-        return self.array
-
-    def __exit__(self, *_: object) -> None:
-        self.array = None
 
 
 def _on_threads(call):
@@ -138,8 +122,7 @@ def overheads() -> list[Row]:
             X, y = data(SMALL_CHUNKS * rows)
             dX, dy = chunked(X, y, rows)
             held, threads = fl.LinearObjective(X, y), fl.LinearObjective(dX, dy)
-            far = client.persist([dX, dy])
-            cluster = fl.LinearObjective(*far)
+            cluster = fl.LinearObjective(*client.persist([dX, dy]))
             calls = {
                 "memory": lambda f=held: f(w),
                 "threads": _on_threads(lambda f=threads: f(w)),
@@ -148,7 +131,7 @@ def overheads() -> list[Row]:
             for call in calls.values():
                 call()
             found.append({"bytes": rows * X[0].nbytes} | _medians(interleave(calls, 15)))
-            del far, cluster, calls
+            del cluster, calls
     return found
 
 

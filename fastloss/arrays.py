@@ -132,6 +132,11 @@ def result_dtype(*pairs: tuple[object, Array]) -> np.dtype[Any]:
     return np.dtype(np.float64) if dtype.kind in "biu" else np.dtype(dtype.newbyteorder("="))
 
 
+def precision(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Give the precision that numbers are kept in: float32 if they have it, else float64."""
+    return np.dtype(np.float32 if dtype == np.float32 else np.float64)
+
+
 def residual_shape(
     input: tuple[int, ...], target: tuple[int, ...], weight: tuple[int, ...] | None
 ) -> tuple[int, ...]:

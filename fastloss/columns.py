@@ -3,9 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Any
-
-import numpy as np
 
 # Column names that an error lists.
 LISTED = 10
@@ -66,11 +63,6 @@ def choose(
         beside = " and ".join(f"the {role} {name!r}" for role, name in roles.items())
         raise ValueError(f"no features: {source} must have a column besides {beside}")
     return chosen
-
-
-def precision(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Give the precision that numbers are kept in: float32 if they have it, else float64."""
-    return np.dtype(np.float32 if dtype == np.float32 else np.float64)
 
 
 def _unknown(source: object, name: str, names: Sequence[str]) -> str:

@@ -11,11 +11,10 @@ import numpy as np
 
 from fastloss.algebra import algebra_of
 from fastloss.formulas import Formula
+from fastloss.held import HeldRows
 from fastloss.loss import Loss
-from fastloss.model import COEFFICIENTS, Asked, Curvature, check_matrix, check_vector, check_weights
+from fastloss.model import Asked, Curvature, check_matrix, check_vector, check_weights
 from fastloss.place import Place
-from fastloss.progress import Watch
-from fastloss.scale import Spread
 from fastloss.typing import Array, Vector
 
 # Bytes of float64 rows that are made at once of an X in another precision, or for its Hessian: they
@@ -23,14 +22,11 @@ from fastloss.typing import Array, Vector
 BLOCK_BYTES = 1 << 25
 
 
-class ArrayModel:
+class ArrayModel(HeldRows):
     """Rows of a linear model, see :class:`fastloss.model.Model`.
 
     Arithmetic is in float64: rows of X in another precision are widened block by block.
     """
-
-    watch: Watch | None = None
-    newton_coefficients = COEFFICIENTS
 
     def __init__(self, place: Place, X: Any, y: Any, weight: Any) -> None:
         described = place.array("X", X)
@@ -113,18 +109,6 @@ class ArrayModel:
         """Give ``X @ w - y``."""
         return self._predict(w) - self.y
 
-    def spread(self, w: Vector) -> Spread:
-        """Measure the residuals."""
-        return Spread.of(self.residuals(w), self.weight)
-
-    def within(self, w: Vector, threshold: float) -> int:
-        """Count the residuals whose absolute value is below the threshold."""
-        return int((abs(self.residuals(w)) < threshold).sum())
-
-    def largest_target(self) -> float:
-        """Give the largest absolute value of y."""
-        return float(abs(self.y).max())
-
     def first_bad_rows(self) -> dict[str, int]:
         """Name what is not finite with its first such row."""
         bad = {}
@@ -136,10 +120,6 @@ class ArrayModel:
                     bad[name] = int(low + rows[0])
                     break
         return bad
-
-    def where(self, row: int) -> str:
-        """Say nothing: all rows lie in one place."""
-        return ""
 
     def on_host(self) -> tuple[Array, Vector | None]:
         """Copy X and the weights to the host."""

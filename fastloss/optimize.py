@@ -10,11 +10,9 @@ from fastloss.curvature import own
 from fastloss.least_squares import rho
 from fastloss.loss import Loss, check_reduced
 from fastloss.losses import SmoothL1Loss
-from fastloss.model import Asked, Curvature, Curved
+from fastloss.objective import Objective
 from fastloss.place import as_real
-from fastloss.reduction import Reduction
 from fastloss.residual import ResidualObjective
-from fastloss.scale import Spread
 from fastloss.typing import Array, Vector
 
 __all__ = ["LinearObjective", "ResidualObjective", "rho"]
@@ -24,7 +22,7 @@ MEMORY_LIMIT = 10**9
 LEAST_MEMORY = 10**6
 
 
-class LinearObjective:
+class LinearObjective(Objective):
     """The loss of a linear model as a function of its coefficients.
 
     ``obj(w)`` is ``loss(X @ w, y, weight) + l2 / 2 * ||w||**2`` and its gradient, from one pass
@@ -122,11 +120,8 @@ class LinearObjective:
         check_reduced(loss)
         if not isinstance(fit_intercept, bool | np.bool_):
             raise TypeError(f"fit_intercept must be a bool, got {fit_intercept!r}")
-        self.model = dispatch.linear(X, y, weight, device, checked_limit(memory_limit))
-        self.l2 = penalty(l2)
-        self.fit_intercept = bool(fit_intercept)
-        self._count = self.model.count()
-        self._set_loss(loss)
+        model = dispatch.linear(X, y, weight, device, checked_limit(memory_limit))
+        super().__init__(model, loss, penalty(l2), bool(fit_intercept))
 
     @property
     def X(self) -> Any:  # noqa: N802
@@ -142,53 +137,6 @@ class LinearObjective:
     def weight(self) -> Any:
         """The weights, or None."""
         return self.model.weight
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """The shape of X."""
-        return self.model.shape
-
-    def _set_loss(self, loss: Loss) -> None:
-        check_reduced(loss)
-        self.loss = loss
-        self._divisor = 1.0 if loss.reduction == Reduction.SUM else self._count
-
-    def with_loss(self, loss: Loss) -> "LinearObjective":
-        """Give an objective on the same data, which is neither copied nor checked again."""
-        other = object.__new__(type(self))
-        vars(other).update(vars(self))
-        other._set_loss(loss)
-        return other
-
-    def turned(self, means: Vector, turn: Array) -> "LinearObjective | None":
-        """Give an objective of ``(X - means) @ turn``, None if X cannot be had so."""
-        model = self.model.turned(means, turn)
-        if model is None:
-            return None
-        model.watch = self.model.watch
-        other = self.with_loss(self.loss)
-        other.model = model
-        return other
-
-    @property
-    def divisor(self) -> float:
-        """What the sum of the losses is divided by."""
-        return self._divisor
-
-    @property
-    def l2_of_mean(self) -> float:
-        """The penalty's strength beside the mean of the losses, whatever the reduction."""
-        return self.l2 * self._divisor / self._count
-
-    @property
-    def count(self) -> float:
-        """The number of rows, or the sum of their weights."""
-        return self._count
-
-    @property
-    def size(self) -> int:
-        """The length of ``w``."""
-        return self.shape[1] + self.fit_intercept
 
     def __call__(self, w: ArrayLike) -> tuple[float, Vector]:
         """Give value and gradient at ``w``, for ``minimize(obj, w0, jac=True)``.
@@ -208,16 +156,7 @@ class LinearObjective:
         TypeError, ValueError
             If ``w`` does not hold real numbers, or as many as there are coefficients.
         """
-        w = self._coefficients("w", w)
-        return self._with_penalty(w, *self._evaluate(w))
-
-    def _with_penalty(self, w: Vector, total: float, gradient: Vector) -> tuple[float, Vector]:
-        penalised = self._penalised(w)
-        value = total / self._divisor
-        if self.l2:  # 0 times the norm would be NaN where that overflows
-            value += 0.5 * self.l2 * float(penalised @ penalised)
-            gradient += self.l2 * penalised
-        return value, gradient
+        return self._value_and_grad(self._coefficients("w", w))
 
     def value(self, w: ArrayLike) -> float:
         """Give the value at ``w`` alone; see calling the objective."""
@@ -269,7 +208,7 @@ class LinearObjective:
         TypeError, ValueError
             As calling the objective.
         """
-        return self.gram(w, own)
+        return self.gram(self._coefficients("w", w), own)
 
     def value_grad_hess(self, w: ArrayLike) -> tuple[float, Vector, Array]:
         """Give value, gradient and Hessian at ``w``: in one pass over a dense X of few columns.
@@ -294,97 +233,7 @@ class LinearObjective:
         One pass where X lies in the host's memory and has at most 256 columns, two otherwise. The
         gradient may differ from that of other methods in its last bits.
         """
-        return self.quadratic(w, own)
-
-    def quadratic(
-        self, w: ArrayLike, curvature: Curvature, means: Vector | None = None
-    ) -> tuple[float, Vector, Array]:
-        """Give value, gradient and what :meth:`gram` gives, in one pass where that is to be had."""
-        w = self._coefficients("w", w)
-        found = self._curved(w, curvature, means)
-        if found is None:
-            return *self(w), self.gram(w, curvature, means)
-        return self._quadratic(w, found)
-
-    def quadratic_and_gradient(
-        self, w: Vector, curvature: Curvature, means: Vector, other: Vector
-    ) -> tuple[float, Vector, Array, Vector]:
-        """Give what :meth:`quadratic` gives and the gradient at ``other``, in one pass."""
-        found = self._curved(w, curvature, means, other)
-        assert found is not None
-        assert found.other is not None
-        return *self._quadratic(w, found), self._with_penalty(other, 0.0, found.other)[1]
-
-    def _quadratic(self, w: Vector, found: Curved) -> tuple[float, Vector, Array]:
-        value, gradient = self._with_penalty(w, found.total, found.gradient)
-        return value, gradient, self._with_ridge(found.gram)
-
-    @property
-    def one_pass(self) -> bool:
-        """Whether curvature comes with the gradient, in one pass over X."""
-        return self.model.one_pass
-
-    def gram(self, w: ArrayLike, curvature: Curvature, means: Vector | None = None) -> Array:
-        """Give ``X.T @ D @ X`` plus the penalty, for another curvature than the loss's own.
-
-        Parameters
-        ----------
-        w : array_like of real numbers, shape (p,) or (p + 1,)
-        curvature : callable
-            ``curvature(residual, grad, hess, where)`` gives the diagonal of D from the residuals of
-            some rows and the loss's derivatives there, without weights; ``where`` is that of the
-            arrays' library.
-        means : ndarray of float64, optional
-            Subtracted from X's columns where they are multiplied out.
-
-        Returns
-        -------
-        ndarray of float64, shape (p, p) or (p + 1, p + 1)
-        """
-        w = self._coefficients("w", w)
-        found = self._curved(w, curvature, means)
-        if found is not None:
-            return self._with_ridge(found.gram)
-        w = self._with_intercept(w)
-        total = self.model.gram(self.loss.formula, w, curvature, means, self.size)
-        return self._with_ridge(total / self._divisor)
-
-    def _curved(
-        self,
-        w: Vector,
-        curvature: Curvature,
-        means: Vector | None,
-        other: Vector | None = None,
-    ) -> Curved | None:
-        p = self.shape[1]
-        means = np.zeros(p) if means is None else means[:p]
-        other = None if other is None else self._with_intercept(other)
-        asked = Asked(
-            self.loss.formula,
-            self._with_intercept(w),
-            1.0 / self._divisor,
-            curvature,
-            means,
-            other,
-        )
-        found = self.model.curved(asked)
-        if found is None:
-            return None
-        gradient, gram = found.gradient[: self.size], found.gram[: self.size, : self.size]
-        beside = None if found.other is None else found.other[: self.size]
-        return Curved(found.total, gradient, gram, beside)
-
-    def _with_ridge(self, gram: Array) -> Array:
-        gram[np.diag_indices(self.shape[1])] += self.l2
-        return gram
-
-    def spread(self, w: Vector) -> Spread:
-        """Measure the residuals at ``w``."""
-        return self.model.spread(self._with_intercept(w))
-
-    def within(self, w: Vector, threshold: float) -> int:
-        """Count the residuals at ``w`` whose absolute value is below the threshold."""
-        return self.model.within(self._with_intercept(w), threshold)
+        return self.quadratic(self._coefficients("w", w), own)
 
     def residuals(self, w: ArrayLike) -> Any:
         """Give ``X @ w - y``, with the intercept if there is one.
@@ -399,25 +248,6 @@ class LinearObjective:
             Where X is an array of another library, an array of that; lazy, if it is Dask's.
         """
         return self.model.residuals(self._with_intercept(self._coefficients("w", w)))
-
-    def _evaluate(self, w: Vector, direction: Vector | None = None) -> tuple[float, Vector]:
-        total, gradient = self.model.evaluate(
-            self.loss.formula,
-            self._with_intercept(w),
-            1.0 / self._divisor,
-            None if direction is None else self._with_intercept(direction),
-        )
-        return total, gradient[: self.size]
-
-    def _with_intercept(self, w: Vector) -> Vector:
-        return w if self.fit_intercept else np.append(w, 0.0)
-
-    def _penalised(self, w: Vector) -> Vector:
-        if not self.fit_intercept:
-            return w
-        penalised = w.copy()
-        penalised[-1] = 0.0
-        return penalised
 
     def _coefficients(self, name: str, w: ArrayLike) -> Vector:
         vector = as_real(name, w)

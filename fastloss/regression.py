@@ -65,8 +65,7 @@ def fit(
         Whether the model has an intercept.
     method : str
         'auto' is Newton's method up to 1,000 coefficients (256 columns of Dask arrays) and SciPy's
-        L-BFGS-B beyond; otherwise a
-        method of ``scipy.optimize.minimize`` that uses gradients.
+        L-BFGS-B beyond; otherwise a method of ``scipy.optimize.minimize`` that uses gradients.
     tol : float
         Newton stops when no entry of the gradient exceeds ``tol`` times the largest one at
         ``w = 0``, each divided by the root mean square of its column so that units cancel. With

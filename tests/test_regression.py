@@ -491,3 +491,15 @@ def test_rows_without_weight_do_not_count_for_absolute_error():
     weight = np.repeat([1.0, 0.0], 300)
     result = fl.fit(np.r_[X, X * 1e12], np.r_[y, y * 1e13], fl.L1Loss(), weight=weight)
     np.testing.assert_allclose(result.x, fl.fit(X, y, fl.L1Loss()).x, atol=1e-9)
+
+
+def test_columns_whose_first_rows_are_nothing_like_the_others_keep_their_slopes():
+    """What is taken off columns before they are squared is seen in the first 1,024 rows."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((20_000, 2))
+    y = X @ [1.0, 2.0] + rng.standard_normal(20_000)
+    kept = np.r_[np.zeros(1200), np.ones(18_800)]  # the first rows tell, but do not count
+    expected = fl.fit(X, y, fl.MSELoss(), weight=kept)
+    X[1200:] += 1e9
+    result = fl.fit(X, y, fl.MSELoss(), weight=kept)
+    np.testing.assert_allclose(result.coef, expected.coef, atol=1e-6)

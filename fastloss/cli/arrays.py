@@ -10,8 +10,8 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.lib import format as npy_format
 
+from fastloss.arrays import precision
 from fastloss.cli.errors import CommandError, reading
-from fastloss.columns import precision
 from fastloss.typing import Array
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastloss.cli.errors import CommandError, reading
 from fastloss.cli.tables import Data
+from fastloss.stream.rows import Block
 from fastloss.typing import Array
 
 INSTALL = "pip install 'fastloss[cli,dask]'"
@@ -81,21 +82,25 @@ def open_rows(client: Any, path: Path, target: str, features: Sequence[str] | No
     with reading(path):
         rows = Parquet(path.resolve(), target, features)
     n, p = rows.shape
-    size = max(1, CHUNK_BYTES // (rows.dtype.itemsize * (p + 1)))
+    first = _beside(rows.block(0, 1))
+    size = max(1, CHUNK_BYTES // first.nbytes)
     bounds = np.array([*range(0, n, size), n])
     chunks = tuple(int(k) for k in np.diff(bounds))
     starts = da.from_array(np.column_stack((bounds[:-1], bounds[1:])), (1, 2))
     both = starts.map_blocks(
-        _read, rows=rows, chunks=(chunks, (p + 1,)), dtype=np.float64, meta=np.empty((0, 0))
+        _read, rows=rows, chunks=(chunks, (p + 1,)), dtype=first.dtype, meta=first[:0]
     )
     both = client.persist(both)
     return Data(both[:, :p], both[:, p], rows.features, 0)
 
 
 def _read(bounds: Array, rows: Any) -> Array:
-    """Give some rows of X with y beside them."""
-    block = rows.block(int(bounds[0, 0]), int(bounds[0, 1]))
-    return np.column_stack((block.X, block.y)).astype(np.float64, copy=False)
+    return _beside(rows.block(int(bounds[0, 0]), int(bounds[0, 1])))
+
+
+def _beside(block: Block) -> Array:
+    """Give rows of X with y beside them."""
+    return np.column_stack((block.X, block.y))
 
 
 def _count(text: str) -> int:

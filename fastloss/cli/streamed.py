@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy_format
 
+from fastloss.arrays import precision
 from fastloss.cli.errors import INSTALL, CommandError, reading
 from fastloss.cli.tables import Data, choose
 from fastloss.cli.values import shown
-from fastloss.columns import precision
 from fastloss.stream.rows import Rows
 from fastloss.typing import Array
 

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from fastloss.arrays import precision
 from fastloss.cli.errors import INSTALL, CommandError
 from fastloss.columns import choose as choose_names
-from fastloss.columns import precision
 from fastloss.typing import Array, Vector
 
 # Bytes of X looked through for NaN at once, so that the marks stay small.

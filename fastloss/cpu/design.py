@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastloss.arrays import NATIVE
+from fastloss.arrays import NATIVE, precision
 from fastloss.cpu import sparse, sparse_columns
 from fastloss.cpu.layout import writeable
 from fastloss.cpu.vectors import WIDTH
@@ -64,8 +64,7 @@ class Design(NamedTuple):
             columns = like.columns
         matrix = X.T if columns else X
         if X.flags.forc or not _has_runs(matrix):
-            dtype = X.dtype if X.dtype in (np.float32, np.float64) else FLOAT64
-            matrix = np.require(matrix, dtype.newbyteorder("="), ["C", "A"])
+            matrix = np.require(matrix, precision(X.dtype), ["C", "A"])
         matrix = writeable(matrix)
         row = p * matrix.itemsize
         if columns:

@@ -27,69 +27,51 @@ from fastloss.typing import Array, Vector
 TILE_BYTES = 1 << 14
 
 
-def _copy_row(
-    A: Array,
-    columns: bool | None,
-    row: int,
-    d: float,
-    offsets: Vector,
-    plain: Vector,
-    curved: Vector,
-    at: int,
-    ones: Vector,
-) -> None:
-    """Write ``x - offsets`` and ``d * (x - offsets)`` from ``at`` on, for one row x.
+class Copies(NamedTuple):
+    """Where the rows of a tile go that have curvature d."""
 
-    And add the latter to ``ones``.
-    """
+    offsets: Vector
+    """What is taken off each row x."""
+    plain: Vector
+    """Takes ``x - offsets`` for one row after the other."""
+    curved: Vector
+    """Takes ``d * (x - offsets)``."""
+    ones: Vector
+    """The sums of these are added to it, and that of d."""
+
+
+def _copy_row(A: Array, columns: bool | None, row: int, d: float, at: int, to: Copies) -> None:
+    """Copy a row to the places from ``at`` on."""
     copy = _copy_run if columns is None else _copy_scattered
-    copy(A, columns, row, d, offsets, plain, curved, at, ones)
+    copy(A, columns, row, d, at, to)
 
 
 def _copy_scattered(
-    A: Array,
-    columns: bool | None,
-    row: int,
-    d: float,
-    offsets: Vector,
-    plain: Vector,
-    curved: Vector,
-    at: int,
-    ones: Vector,
+    A: Array, columns: bool | None, row: int, d: float, at: int, to: Copies
 ) -> None:
-    for j in range(offsets.size):
-        x = A[j, row] - offsets[j]
-        plain[at + j] = x
-        curved[at + j] = d * x
-        ones[j] += d * x
+    for j in range(to.offsets.size):
+        x = A[j, row] - to.offsets[j]
+        to.plain[at + j] = x
+        to.curved[at + j] = d * x
+        to.ones[j] += d * x
 
 
-def _copy_run(
-    A: Array,
-    columns: bool | None,
-    row: int,
-    d: float,
-    offsets: Vector,
-    plain: Vector,
-    curved: Vector,
-    at: int,
-    ones: Vector,
-) -> None:
-    p = offsets.size
+def _copy_run(A: Array, columns: bool | None, row: int, d: float, at: int, to: Copies) -> None:
+    p = to.offsets.size
     if p < WIDTH:
         for j in range(p):
-            x = A[row, j] - offsets[j]
-            plain[at + j] = x
-            curved[at + j] = d * x
-            ones[j] += d * x
+            x = A[row, j] - to.offsets[j]
+            to.plain[at + j] = x
+            to.curved[at + j] = d * x
+            to.ones[j] += d * x
         return
     for k in range(0, p, WIDTH):
         j = min(k, p - WIDTH)  # the last vector starts early
-        x = multiply_add(load(A, row, j, None), load_vector(offsets, j), -1.0)
-        store(plain, at + j, x)
+        x = multiply_add(load(A, row, j, None), load_vector(to.offsets, j), -1.0)
+        store(to.plain, at + j, x)
         y = multiply_add(zeros(), x, d)
-        store(curved, at + j, y)
-        add_to(ones, j, drop(y, k - j))
+        store(to.curved, at + j, y)
+        add_to(to.ones, j, drop(y, k - j))
 
 
 choose(
@@ -100,24 +82,15 @@ choose(
 
 @inner
 def _copy(
-    A: Array,
-    columns: bool | None,
-    low: int,
-    curvature: Vector,
-    offsets: Vector,
-    width: int,
-    plain: Vector,
-    curved: Vector,
-    ones: Vector,
+    A: Array, columns: bool | None, low: int, curvature: Vector, width: int, to: Copies
 ) -> int:
     """Copy the rows that have curvature; give their number."""
-    p, count = offsets.size, 0
+    count = 0
     for i in range(curvature.size):
         d = curvature[i]
         if d != 0:
-            at = count * width
-            _copy_row(A, columns, low + i, d, offsets, plain, curved, at, ones)
-            ones[p] += d
+            _copy_row(A, columns, low + i, d, count * width, to)
+            to.ones[to.offsets.size] += d
             count += 1
     return count
 
@@ -186,7 +159,7 @@ def _block(
     ones: Vector,
 ) -> tuple[float, float]:
     predictions, slopes, curvature = np.empty(tile), np.empty(tile), np.empty(tile)
-    plain, curved = np.zeros(tile * width), np.zeros(tile * width)
+    to = Copies(offsets, np.zeros(tile * width), np.zeros(tile * width), ones)
     terms, running = np.empty(sums.places_for(tile)), sums.start()
     for low in range(first, last, tile):
         high = min(last, low + tile)
@@ -202,8 +175,8 @@ def _block(
                 r = x[i] - y[i]
                 h[i] = h[i] if r == 0 else s[i] / r
         gather(A, columns, low, high, s, gradient)
-        count = _copy(A, columns, low, h, offsets, width, plain, curved, ones)
-        _multiply(plain, curved, width, count, gram)
+        count = _copy(A, columns, low, h, width, to)
+        _multiply(to.plain, to.curved, width, count, gram)
     return sums.combine(running)
 
 

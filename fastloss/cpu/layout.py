@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from fastloss.arrays import precision
 from fastloss.typing import Array, Vector
 
 Index: TypeAlias = tuple[slice, ...]
@@ -24,6 +25,11 @@ def flat(array: "Array | Folded", dtype: np.dtype[Any]) -> Vector | None:
     if not (flags.c_contiguous and flags.aligned and array.dtype == dtype):
         return None
     return writeable(array).reshape(-1)
+
+
+def vector(array: Array) -> Vector:
+    """Give y or weights as kernels of the linear model take them."""
+    return np.require(array, precision(array.dtype), ["C", "A", "W"])
 
 
 def writeable(array: Array) -> Array:

@@ -9,11 +9,12 @@ from fastloss.binding import bind
 from fastloss.cpu import evaluate as elementwise
 from fastloss.cpu import gram, linear, sums
 from fastloss.cpu.design import FLOAT64, MOST, Design
+from fastloss.cpu.layout import vector
 from fastloss.curvature import majorising
 from fastloss.formulas import Formula
+from fastloss.held import HeldRows
 from fastloss.loss import Loss
 from fastloss.model import (
-    COEFFICIENTS,
     Asked,
     Curvature,
     Curved,
@@ -23,8 +24,6 @@ from fastloss.model import (
     check_weights,
 )
 from fastloss.place import Place
-from fastloss.progress import Watch
-from fastloss.scale import Spread
 from fastloss.typing import Array, Vector
 
 # Bytes of rows that are multiplied out at once, so that no copy of X is made.
@@ -59,11 +58,8 @@ class Kept(NamedTuple):
     curvature: Vector
 
 
-class HostModel:
+class HostModel(HeldRows):
     """Rows of a linear model, see :class:`fastloss.model.Model`."""
-
-    watch: Watch | None = None
-    newton_coefficients = COEFFICIENTS
 
     def __init__(self, place: Place, X: ArrayLike, y: ArrayLike, weight: ArrayLike | None) -> None:
         self.X = self._matrix(place, X)
@@ -82,10 +78,9 @@ class HostModel:
     def _describe(self) -> Design:
         return Design.of(self.X)
 
-    def _vector(self, name: str, vector: Array) -> Vector:
-        check_vector(name, vector.shape, self.X.shape[0])
-        dtype = vector.dtype if vector.dtype in (np.float32, np.float64) else np.dtype(np.float64)
-        return np.require(vector, dtype.newbyteorder("="), ["C", "A", "W"])
+    def _vector(self, name: str, array: Array) -> Vector:
+        check_vector(name, array.shape, self.X.shape[0])
+        return vector(array)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is made from the rest."""
@@ -169,25 +164,9 @@ class HostModel:
         """Give ``X @ w - y``."""
         return linear.residuals(self._design, self.y, w)
 
-    def spread(self, w: Vector) -> Spread:
-        """Measure the residuals."""
-        return Spread.of(self.residuals(w), self.weight)
-
-    def within(self, w: Vector, threshold: float) -> int:
-        """Count the residuals whose absolute value is below the threshold."""
-        return int((abs(self.residuals(w)) < threshold).sum())
-
-    def largest_target(self) -> float:
-        """Give the largest absolute value of y."""
-        return float(abs(self.y).max())
-
     def first_bad_rows(self) -> dict[str, int]:
         """Name what is not finite with its first such row."""
         return first_bad_rows(self.X, self.y)
-
-    def where(self, row: int) -> str:
-        """Say nothing: all rows lie in one place."""
-        return ""
 
     def on_host(self) -> tuple[Array, Vector | None]:
         """Give X and the weights."""

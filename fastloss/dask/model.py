@@ -9,6 +9,7 @@ import numpy as np
 
 from fastloss.cpu import gram, linear
 from fastloss.cpu.design import MOST, Design
+from fastloss.cpu.layout import vector
 from fastloss.curvature import majorising
 from fastloss.dask import schedulers, versions, work
 from fastloss.dask.chunks import Chunks
@@ -22,7 +23,6 @@ from fastloss.scale import Spread
 from fastloss.stream.look import Look
 from fastloss.stream.measure import Measure
 from fastloss.stream.middle import Middle
-from fastloss.stream.piece import vector
 from fastloss.typing import Array, Vector
 
 # Bytes of the rows that are kept as a sample.

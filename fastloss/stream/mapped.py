@@ -2,6 +2,7 @@
 
 import mmap
 from collections.abc import Generator
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -27,10 +28,11 @@ class Mapped(Slices):
 
     def blocks(self, rows: int, low: int = 0) -> Generator[Block, None, None]:
         """Give blocks, see :meth:`fastloss.stream.rows.Rows.blocks`."""
-        for block in super().blocks(rows, low):
-            yield block
-            for pages in self._maps.values():
-                pages.madvise(mmap.MADV_DONTNEED)
+        with closing(super().blocks(rows, low)) as blocks:
+            for block in blocks:
+                yield block
+                for pages in self._maps.values():
+                    pages.madvise(mmap.MADV_DONTNEED)
 
 
 def _map_of(array: Any) -> mmap.mmap | None:

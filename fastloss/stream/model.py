@@ -10,6 +10,7 @@ from numba import get_num_threads
 from fastloss.cpu import gram, sums
 from fastloss.cpu.design import MOST, Design
 from fastloss.cpu.evaluate import total_of
+from fastloss.cpu.layout import vector
 from fastloss.cpu.model import gram_of
 from fastloss.curvature import majorising
 from fastloss.formulas import Formula
@@ -19,7 +20,7 @@ from fastloss.scale import Spread
 from fastloss.stream.look import Glance, Look
 from fastloss.stream.measure import Measure
 from fastloss.stream.middle import Middle
-from fastloss.stream.piece import Piece, vector
+from fastloss.stream.piece import Piece
 from fastloss.stream.rows import Block, Rows
 from fastloss.stream.totals import Evaluation, Quadratic
 from fastloss.stream.turned import Turned

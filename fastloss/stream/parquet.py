@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import dataset
 
+from fastloss.arrays import precision
 from fastloss.arrow import is_number, value_type, words
-from fastloss.columns import choose, precision
+from fastloss.columns import choose
 from fastloss.model import check_matrix
 from fastloss.stream import rows as shared
 from fastloss.stream.ahead import ahead

@@ -2,11 +2,9 @@
 
 from typing import NamedTuple
 
-import numpy as np
-
-from fastloss.columns import precision
 from fastloss.cpu import linear
 from fastloss.cpu.design import Design
+from fastloss.cpu.layout import vector
 from fastloss.cpu.model import first_bad_rows
 from fastloss.typing import Array, Vector
 
@@ -37,8 +35,3 @@ class Piece(NamedTuple):
     def first_bad_rows(self) -> dict[str, int]:
         """Name what is not finite with its first such row, among all rows."""
         return {name: self.low + row for name, row in first_bad_rows(self.X, self.y).items()}
-
-
-def vector(array: Array) -> Vector:
-    """Give a vector as kernels take it."""
-    return np.require(array, precision(array.dtype), ["C", "A", "W"])

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from fastloss.cpu.design import lies_well
 from fastloss.model import Model
 from fastloss.place import library, type_name
 from fastloss.stream.mapped import Mapped
@@ -22,7 +23,7 @@ HELD = 0.25
 
 def is_on_disk(X: Any) -> bool:
     """Whether X names a file, or is an object whose rows have to be read."""
-    return isinstance(X, str | PathLike | Rows) or library(X) == "pyarrow" or has_slices(X)
+    return isinstance(X, Rows) or _is_file(X) or has_slices(X)
 
 
 def model(X: Any, y: Any, weight: Any, memory: int) -> Model | None:
@@ -41,7 +42,7 @@ def _rows(X: Any, y: Any, weight: Any, memory: int) -> Rows | None:
         if y is not None or weight is not None:
             raise TypeError(f"y and weight must be None beside {type_name(X)}, which has them")
         return X
-    if isinstance(X, str | PathLike) or library(X) == "pyarrow":
+    if _is_file(X):
         return _parquet(X, y, weight)
     if has_slices(X):
         small = X.nbytes <= HELD * memory if hasattr(X, "nbytes") else False
@@ -51,6 +52,11 @@ def _rows(X: Any, y: Any, weight: Any, memory: int) -> Rows | None:
     if isinstance(X, np.ndarray) and X.ndim == 2 and _copy_bytes(X) > COPY_BYTES:
         return Slices(X, y, weight)
     return None
+
+
+def _is_file(X: Any) -> bool:
+    """Whether X is a path, or a data set of files; a table of Arrow's is in memory."""
+    return isinstance(X, str | PathLike) or (library(X) == "pyarrow" and hasattr(X, "scanner"))
 
 
 def _parquet(source: Any, y: Any, weight: Any) -> Rows:
@@ -69,6 +75,4 @@ def _parquet(source: Any, y: Any, weight: Any) -> Rows:
 
 def _copy_bytes(X: Array) -> int:
     """Give the bytes of the copy that kernels would need of all of X; 0 if they need none."""
-    from fastloss.cpu.design import lies_well
-
     return 0 if lies_well(X) else 8 * X.size

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastloss.columns import precision
+from fastloss.arrays import precision
 from fastloss.cpu.sparse import is_sparse
 from fastloss.place import as_real, is_foreign, require_real
 from fastloss.stream.rows import ALIVE, reading

@@ -9,6 +9,7 @@ from scipy import sparse
 
 import fastloss as fl
 from fastloss.cpu.sparse_model import SparseModel
+from fastloss.stream import sources
 from fastloss.stream.model import StreamedModel
 from fastloss.stream.parquet import Parquet
 
@@ -75,3 +76,19 @@ def test_targets_and_weights_of_a_file_are_its_columns(file):
 def test_files_are_not_sent_to_a_device(given):
     with pytest.raises(ValueError, match="device must be None or 'cpu' for an X on disk"):
         fl.LinearObjective(given, Y, device="cuda")
+
+
+def test_a_table_of_arrow_is_in_memory():
+    table = pa.table({"a": X[:, 0], "b": X[:, 1]})
+    assert fl.LinearObjective(table, Y).shape == (len(X), 2)
+
+
+def test_a_misaligned_array_is_converted_by_blocks(monkeypatch):
+    monkeypatch.setattr(sources, "COPY_BYTES", 1000)
+    memory = np.zeros(X.nbytes + 1, np.uint8)[1:]
+    moved = memory.view(X.dtype).reshape(X.shape)
+    moved[...] = X
+    assert not moved.flags.aligned
+    assert is_streamed(moved, Y)
+    w = np.ones(X.shape[1])
+    assert fl.LinearObjective(moved, Y)(w)[0] == fl.LinearObjective(np.array(X), Y)(w)[0]

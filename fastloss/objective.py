@@ -1,0 +1,202 @@
+"""A penalised sum of losses over a linear model's rows, as fits ask for it: unchecked.
+
+:class:`fastloss.LinearObjective` is one, with checked arguments and SciPy's methods.
+"""
+
+from typing import Self
+
+import numpy as np
+
+from fastloss.loss import Loss, check_reduced
+from fastloss.model import Asked, Curvature, Curved, Model
+from fastloss.reduction import Reduction
+from fastloss.scale import Spread
+from fastloss.typing import Array, Vector
+
+
+class Objective:
+    """The loss of a linear model's rows, its derivatives and its residuals.
+
+    Parameters
+    ----------
+    model : Model
+        The rows.
+    loss : Loss
+        Reduction 'mean' or 'sum'.
+    l2 : float
+        Strength of the penalty.
+    fit_intercept : bool
+        Whether coefficients end with an intercept, which is not penalised.
+    """
+
+    def __init__(self, model: Model, loss: Loss, l2: float, fit_intercept: bool) -> None:
+        self.model = model
+        self.l2 = l2
+        self.fit_intercept = fit_intercept
+        self._count = model.count()
+        self._set_loss(loss)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape of X."""
+        return self.model.shape
+
+    def _set_loss(self, loss: Loss) -> None:
+        check_reduced(loss)
+        self.loss = loss
+        self._divisor = 1.0 if loss.reduction == Reduction.SUM else self._count
+
+    def with_loss(self, loss: Loss) -> Self:
+        """Give an objective on the same data, which is neither copied nor checked again."""
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        other._set_loss(loss)
+        return other
+
+    def turned(self, means: Vector, turn: Array) -> Self | None:
+        """Give an objective of ``(X - means) @ turn``, None if X cannot be had so."""
+        model = self.model.turned(means, turn)
+        if model is None:
+            return None
+        model.watch = self.model.watch
+        other = self.with_loss(self.loss)
+        other.model = model
+        return other
+
+    @property
+    def divisor(self) -> float:
+        """What the sum of the losses is divided by."""
+        return self._divisor
+
+    @property
+    def l2_of_mean(self) -> float:
+        """The penalty's strength beside the mean of the losses, whatever the reduction."""
+        return self.l2 * self._divisor / self._count
+
+    @property
+    def count(self) -> float:
+        """The number of rows, or the sum of their weights."""
+        return self._count
+
+    @property
+    def size(self) -> int:
+        """The length of ``w``."""
+        return self.shape[1] + self.fit_intercept
+
+    def quadratic(
+        self, w: Vector, curvature: Curvature, means: Vector | None = None
+    ) -> tuple[float, Vector, Array]:
+        """Give value, gradient and what :meth:`gram` gives, in one pass where that is to be had."""
+        found = self._curved(w, curvature, means)
+        if found is None:
+            return *self._value_and_grad(w), self.gram(w, curvature, means)
+        return self._quadratic(w, found)
+
+    def quadratic_and_gradient(
+        self, w: Vector, curvature: Curvature, means: Vector, other: Vector
+    ) -> tuple[float, Vector, Array, Vector]:
+        """Give what :meth:`quadratic` gives and the gradient at ``other``, in one pass."""
+        found = self._curved(w, curvature, means, other)
+        assert found is not None
+        assert found.other is not None
+        return *self._quadratic(w, found), self._with_penalty(other, 0.0, found.other)[1]
+
+    def _quadratic(self, w: Vector, found: Curved) -> tuple[float, Vector, Array]:
+        value, gradient = self._with_penalty(w, found.total, found.gradient)
+        return value, gradient, self._with_ridge(found.gram)
+
+    @property
+    def one_pass(self) -> bool:
+        """Whether curvature comes with the gradient, in one pass over X."""
+        return self.model.one_pass
+
+    def gram(self, w: Vector, curvature: Curvature, means: Vector | None = None) -> Array:
+        """Give ``X.T @ D @ X`` plus the penalty, for another curvature than the loss's own.
+
+        Parameters
+        ----------
+        w : ndarray of float64, shape (p,) or (p + 1,)
+        curvature : callable
+            ``curvature(residual, grad, hess, where)`` gives the diagonal of D from the residuals of
+            some rows and the loss's derivatives there, without weights; ``where`` is that of the
+            arrays' library.
+        means : ndarray of float64, optional
+            Subtracted from X's columns where they are multiplied out.
+
+        Returns
+        -------
+        ndarray of float64, shape (p, p) or (p + 1, p + 1)
+        """
+        found = self._curved(w, curvature, means)
+        if found is not None:
+            return self._with_ridge(found.gram)
+        w = self._with_intercept(w)
+        total = self.model.gram(self.loss.formula, w, curvature, means, self.size)
+        return self._with_ridge(total / self._divisor)
+
+    def _curved(
+        self,
+        w: Vector,
+        curvature: Curvature,
+        means: Vector | None,
+        other: Vector | None = None,
+    ) -> Curved | None:
+        p = self.shape[1]
+        means = np.zeros(p) if means is None else means[:p]
+        other = None if other is None else self._with_intercept(other)
+        asked = Asked(
+            self.loss.formula,
+            self._with_intercept(w),
+            1.0 / self._divisor,
+            curvature,
+            means,
+            other,
+        )
+        found = self.model.curved(asked)
+        if found is None:
+            return None
+        gradient, gram = found.gradient[: self.size], found.gram[: self.size, : self.size]
+        beside = None if found.other is None else found.other[: self.size]
+        return Curved(found.total, gradient, gram, beside)
+
+    def _with_ridge(self, gram: Array) -> Array:
+        gram[np.diag_indices(self.shape[1])] += self.l2
+        return gram
+
+    def spread(self, w: Vector) -> Spread:
+        """Measure the residuals at ``w``."""
+        return self.model.spread(self._with_intercept(w))
+
+    def within(self, w: Vector, threshold: float) -> int:
+        """Count the residuals at ``w`` whose absolute value is below the threshold."""
+        return self.model.within(self._with_intercept(w), threshold)
+
+    def _value_and_grad(self, w: Vector) -> tuple[float, Vector]:
+        return self._with_penalty(w, *self._evaluate(w))
+
+    def _with_penalty(self, w: Vector, total: float, gradient: Vector) -> tuple[float, Vector]:
+        penalised = self._penalised(w)
+        value = total / self._divisor
+        if self.l2:  # 0 times the norm would be NaN where that overflows
+            value += 0.5 * self.l2 * float(penalised @ penalised)
+            gradient += self.l2 * penalised
+        return value, gradient
+
+    def _evaluate(self, w: Vector, direction: Vector | None = None) -> tuple[float, Vector]:
+        total, gradient = self.model.evaluate(
+            self.loss.formula,
+            self._with_intercept(w),
+            1.0 / self._divisor,
+            None if direction is None else self._with_intercept(direction),
+        )
+        return total, gradient[: self.size]
+
+    def _with_intercept(self, w: Vector) -> Vector:
+        return w if self.fit_intercept else np.append(w, 0.0)
+
+    def _penalised(self, w: Vector) -> Vector:
+        if not self.fit_intercept:
+            return w
+        penalised = w.copy()
+        penalised[-1] = 0.0
+        return penalised
