@@ -9,8 +9,6 @@ from fastloss.typing import Array, Vector
 # Elements of X up to which the linear program is solved: 5,000 rows of 10 columns take 0.1 s, and
 # time grows faster than the elements do.
 ELEMENTS = 200_000
-# Residuals beyond so many times their median are taken for that.
-FAR = 1e4
 # A round that leaves residuals of less than this part of the last ones' median is worth another.
 NEARER = 0.1
 ROUNDS = 8
@@ -61,27 +59,21 @@ def minimum(objective: LinearObjective, start: Vector, frame: Frame) -> Vector |
 def _least(equations: Array, target: Vector, bound: Vector) -> Vector | None:
     """Give the prices of the equations, from nearer to nearer.
 
-    How far off an outlier is does not matter, only on which side; but the solver's tolerances grow
-    with it. So far residuals are taken for less, which is right if they stay on their side.
+    The solver's tolerances are absolute, so the unit is that of most rows' residuals, which far
+    outliers hide until the first prices are found.
     """
     found = np.zeros(len(equations))
     for _ in range(ROUNDS):
         sizes = np.abs(target)
         unit = float(np.median(sizes)) or float(sizes.mean()) or 1.0
-        near = np.clip(target, -FAR * unit, FAR * unit)
-        prices = _prices(equations, near / unit, bound)
+        prices = _prices(equations, target / unit, bound)
         if prices is None:
             return None
         found += unit * prices
-        left = target - unit * (prices @ equations)
-        clipped = near != target
-        kept = (np.sign(left) == np.sign(target))[clipped].all()
-        target = left
-        if kept and np.median(np.abs(left)) > NEARER * unit:
-            return found
-    unit = float(np.abs(target).mean()) or 1.0
-    prices = _prices(equations, target / unit, bound)
-    return None if prices is None else found + unit * prices
+        target = target - unit * (prices @ equations)
+        if np.median(np.abs(target)) > NEARER * unit:
+            break
+    return found
 
 
 def _prices(equations: Array, target: Vector, bound: Vector) -> Vector | None:
