@@ -10,18 +10,18 @@ from fastloss.cpu.layout import writeable
 from fastloss.cpu.vectors import WIDTH
 from fastloss.typing import Array
 
-# Bytes of X in a tile: an eighth of a 1 MiB second-level cache. While a tile is read again, the
-# next one is brought there: 200,000 x 500 float32 take 15 ms so, 22 without.
-TILE_BYTES = 1 << 17
+# Bytes of X in a tile: half of a first-level cache, for the second reading. Smaller ones cost more
+# starts of loops, in larger ones memory rests more: of the speed of reading alone, 64 columns of
+# float32 take 0.91 in 8 KB, 0.97 in 16 KB, 0.91 in 128 KB.
+TILE_BYTES = 1 << 14
 TILE_ROWS = 1024
-# Rows of at most so many bytes are taken by a few: the second reading is over before the memory's
-# own look-ahead has stopped. 1,000,000 x 32 float64 take 8.6 ms so, 9.5 in larger tiles.
-SHORT_ROW = 256
-SHORT_TILE_BYTES = 1 << 12
-# In Fortran order, a tile takes so many rows of each column, for runs of memory that are worth
-# their start, as long as it fits the third-level cache: 20,000 x 5,000 float64 take 50 ms so, 276
-# in tiles of TILE_BYTES.
-COLUMN_ROWS = 256
+# Entries of a sparse X in a tile: an eighth of a 1 MiB second-level cache.
+SPARSE_TILE_BYTES = 1 << 17
+# In Fortran order, a tile takes so many bytes of each column, a page: runs of memory that are worth
+# their start. 32 columns of float32 are read at 0.69 of the speed of reading alone in runs of 1 KB,
+# at 0.86 so. But a tile should fit a share of the third-level cache: 5,000 columns of float64 are
+# read at 0.54 so, at 0.36 in tiles of 10 MB.
+COLUMN_RUN_BYTES = 1 << 12
 COLUMN_TILE_BYTES = 1 << 22
 # Blocks of rows, which have partial results of their own: enough for many threads, and 5 MB of
 # gradients at 5,000 columns.
@@ -68,9 +68,9 @@ class Design(NamedTuple):
         matrix = writeable(matrix)
         row = p * matrix.itemsize
         if columns:
-            tile = max(_rows(row, TILE_BYTES), min(COLUMN_ROWS, _rows(row, COLUMN_TILE_BYTES)))
+            tile = _rows(row, min(COLUMN_TILE_BYTES, COLUMN_RUN_BYTES * p))
         else:
-            tile = _rows(row, SHORT_TILE_BYTES if row <= SHORT_ROW else TILE_BYTES)
+            tile = _rows(row, TILE_BYTES)
         design = cls(matrix, columns, (n, p), matrix.size, tile, 0)
         return design.among(n) if like is None else design._replace(rows=like.rows)
 
@@ -92,7 +92,7 @@ class Design(NamedTuple):
             blocks = block_rows(n, mean, tile, p + 1)
             return cls((*rows[:2], edges, tile), True, (n, p), rows[0].size, tile, blocks)
         mean = -(-rows[0].size // max(n, 1)) * (rows[0].itemsize + rows[1].itemsize)
-        tile = _rows(mean, TILE_BYTES)
+        tile = _rows(mean, SPARSE_TILE_BYTES)
         return cls(rows, False, (n, p), rows[0].size, tile, block_rows(n, mean, tile, p + 1))
 
 

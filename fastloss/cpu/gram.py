@@ -67,7 +67,7 @@ def _copy_run(A: Array, columns: bool | None, row: int, d: float, at: int, to: C
         return
     for k in range(0, p, WIDTH):
         j = min(k, p - WIDTH)  # the last vector starts early
-        x = multiply_add(load(A, row, j, None), load_vector(to.offsets, j), -1.0)
+        x = multiply_add(load(A, row, j, None, None), load_vector(to.offsets, j), -1.0)
         store(to.plain, at + j, x)
         y = multiply_add(zeros(), x, d)
         store(to.curved, at + j, y)

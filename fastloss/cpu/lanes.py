@@ -45,36 +45,32 @@ def zeros(typingctx):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
 
 
 @intrinsic
-def load(typingctx, array, row, column, ahead):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+def load(typingctx, array, row, column, near, far):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
     """Load ``array[row, column : column + 8]`` of a matrix whose rows are runs, unchecked.
 
-    What lies ``ahead`` elements further on, unless that is None, is brought to the second-level
-    cache meanwhile. It may lie beyond the array's end.
+    What lies ``near`` and ``far`` elements further on, unless that is None, is brought to the
+    second-level cache meanwhile. It may lie beyond the array's end.
     """
-    brings = not isinstance(ahead, types.NoneType)
+    given = [k for k, on in ((3, near), (4, far)) if not isinstance(on, types.NoneType)]
 
     def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
         matrix_type = signature.args[0]
-        matrix = context.make_array(matrix_type)(context, builder, arguments[0])
-        pitch = builder.sdiv(builder.extract_value(matrix.strides, 0), matrix.itemsize)
-        start = builder.add(builder.mul(arguments[1], pitch), arguments[2])
-        if brings:
-            number = ir.IntType(32)
-            byte = ir.IntType(8).as_pointer()
-            kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-            module = builder.module
-            prefetch = cgutils.get_or_insert_function(module, kind, "llvm.prefetch.p0i8")
-            place = builder.gep(matrix.data, [builder.add(start, arguments[3])])
-            read, second_level, data = (ir.Constant(number, n) for n in (0, 2, 1))
-            builder.call(prefetch, [builder.bitcast(place, byte), read, second_level, data])
-        return _load(context, builder, matrix_type, matrix.data, start)
+        place = _place(context, builder, matrix_type, *arguments[:3])
+        for k in given:
+            _bring(builder, builder.gep(place, [arguments[k]]))
+        return _load(context, builder, matrix_type, place)
 
-    return LANES(
-        array,
-        types.intp,
-        types.intp,
-        types.none if isinstance(ahead, types.NoneType) else types.intp,
-    ), build
+    kinds = (types.intp if k in given else types.none for k in (3, 4))
+    return LANES(array, types.intp, types.intp, *kinds), build
+
+
+def _bring(builder: Any, place: Any) -> None:
+    number = ir.IntType(32)
+    byte = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+    prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+    read, second_level, data = (ir.Constant(number, n) for n in (0, 2, 1))
+    builder.call(prefetch, [builder.bitcast(place, byte), read, second_level, data])
 
 
 @intrinsic
@@ -84,17 +80,70 @@ def load_vector(typingctx, array, start):  # type: ignore[no-untyped-def] # noqa
     def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
         array_type = signature.args[0]
         vector = context.make_array(array_type)(context, builder, arguments[0])
-        return _load(context, builder, array_type, vector.data, arguments[1])
+        place = builder.gep(vector.data, [arguments[1]])
+        return _load(context, builder, array_type, place)
 
     return LANES(array, types.intp), build
 
 
-def _load(context: Any, builder: Any, array_type: Any, data: Any, start: Any) -> Any:
+def _place(context: Any, builder: Any, matrix_type: Any, array: Any, row: Any, column: Any) -> Any:
+    matrix = context.make_array(matrix_type)(context, builder, array)
+    pitch = builder.sdiv(builder.extract_value(matrix.strides, 0), matrix.itemsize)
+    return builder.gep(matrix.data, [builder.add(builder.mul(row, pitch), column)])
+
+
+def _load(context: Any, builder: Any, array_type: Any, place: Any) -> Any:
     element = context.get_value_type(array_type.dtype)
     vector = ir.VectorType(element, WIDTH)
-    pointer = builder.bitcast(builder.gep(data, [start]), vector.as_pointer())
+    pointer = builder.bitcast(place, vector.as_pointer())
     loaded = builder.load(pointer, align=context.get_abi_sizeof(element))
     return loaded if element == FLOAT64 else builder.fpext(loaded, VECTOR)
+
+
+@intrinsic
+def load_some(typingctx, array, row, column, count):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Load ``array[row, column : column + count]``, fewer than eight, and zeros after them."""
+
+    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        matrix_type = signature.args[0]
+        place = _place(context, builder, matrix_type, *arguments[:3])
+        return _load_some(context, builder, matrix_type.dtype, place, arguments[3])
+
+    return LANES(array, types.intp, types.intp, types.intp), build
+
+
+@intrinsic
+def load_some_of_vector(typingctx, array, count):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Load ``array[:count]`` of a contiguous vector, fewer than eight, and zeros after them."""
+
+    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        array_type = signature.args[0]
+        vector = context.make_array(array_type)(context, builder, arguments[0])
+        return _load_some(context, builder, array_type.dtype, vector.data, arguments[1])
+
+    return LANES(array, types.intp), build
+
+
+def _load_some(context: Any, builder: Any, dtype: Any, place: Any, count: Any) -> Any:
+    element = context.get_value_type(dtype)
+    vector = ir.VectorType(element, WIDTH)
+    pointer, mask = vector.as_pointer(), ir.VectorType(ir.IntType(1), WIDTH)
+    kind = ir.FunctionType(vector, [pointer, ir.IntType(32), mask, vector])
+    bits = "f64" if element == FLOAT64 else "f32"
+    name = f"llvm.masked.load.v{WIDTH}{bits}.p0v{WIDTH}{bits}"
+    masked = cgutils.get_or_insert_function(builder.module, kind, name)
+    align = ir.Constant(ir.IntType(32), context.get_abi_sizeof(element))
+    some = builder.icmp_signed("<", *_numbered(builder, count))
+    where = builder.bitcast(place, pointer)
+    loaded = builder.call(masked, [where, align, some, ir.Constant(vector, None)])
+    return loaded if element == FLOAT64 else builder.fpext(loaded, VECTOR)
+
+
+def _numbered(builder: Any, count: Any) -> tuple[Any, Any]:
+    """Give 0 to 7, and a count eight times."""
+    index = ir.VectorType(count.type, WIDTH)
+    numbers = ir.Constant(index, [ir.Constant(count.type, k) for k in range(WIDTH)])
+    return numbers, _spread(builder, count, index)
 
 
 @intrinsic
@@ -103,9 +152,7 @@ def drop(typingctx, lanes, count):  # type: ignore[no-untyped-def] # noqa: ANN00
 
     def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
         lanes, count = arguments
-        index = ir.VectorType(count.type, WIDTH)
-        numbers = ir.Constant(index, [ir.Constant(count.type, k) for k in range(WIDTH)])
-        keep = builder.icmp_signed(">=", numbers, _spread(builder, count, index))
+        keep = builder.icmp_signed(">=", *_numbered(builder, count))
         return builder.select(keep, lanes, ir.Constant(VECTOR, None))
 
     return LANES(LANES, types.intp), build
@@ -143,11 +190,31 @@ def total(typingctx, lanes):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN
         lanes, width = arguments[0], WIDTH
         while width > 1:
             width //= 2
-            low, high = (_pick(builder, lanes, range(k, k + width)) for k in (0, width))
-            lanes = builder.fadd(low, high)
+            lanes = _sum_of_halves(builder, lanes, width)
         return builder.extract_element(lanes, ir.Constant(ir.IntType(32), 0))
 
     return types.float64(LANES), build
+
+
+@intrinsic
+def add_totals(typingctx, array, start, a, b, c, d):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Add to ``array[start : start + 4]`` the totals of four, each as ``total`` gives it.
+
+    Together they take 20 instructions, one by one 32.
+    """
+
+    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        array_type = signature.args[0]
+        vector = context.make_array(array_type)(context, builder, arguments[0])
+        a, b, c, d = (_sum_of_halves(builder, lanes, 4) for lanes in arguments[2:])
+        ab, cd = (_meet(builder, *pair, ((0, 1, 4, 5), (2, 3, 6, 7))) for pair in ((a, b), (c, d)))
+        totals = _meet(builder, ab, cd, ((0, 2, 4, 6), (1, 3, 5, 7)))
+        pointer = builder.gep(vector.data, [arguments[1]])
+        pointer = builder.bitcast(pointer, totals.type.as_pointer())
+        builder.store(builder.fadd(builder.load(pointer, align=8), totals), pointer, align=8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, LANES, LANES, LANES, LANES), build
 
 
 @intrinsic
@@ -179,6 +246,31 @@ def add_to(typingctx, array, start, lanes):  # type: ignore[no-untyped-def] # no
     return types.void(array, types.intp, LANES), build
 
 
+@intrinsic
+def add_some_to(typingctx, array, count, lanes):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Do ``array[:count] += lanes[:count]`` for a float64 vector, fewer than eight, unchecked."""
+
+    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        array_type = signature.args[0]
+        vector = context.make_array(array_type)(context, builder, arguments[0])
+        with cgutils.for_range(builder, arguments[1]) as loop:
+            place = builder.gep(vector.data, [loop.index])
+            term = builder.extract_element(arguments[2], loop.index)
+            builder.store(builder.fadd(builder.load(place), term), place)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, LANES), build
+
+
+def _sum_of_halves(builder: Any, lanes: Any, width: int) -> Any:
+    return builder.fadd(*(_pick(builder, lanes, range(k, k + width)) for k in (0, width)))
+
+
+def _meet(builder: Any, a: Any, b: Any, places: Any) -> Any:
+    """Add two choices of the numbers of ``a`` and ``b``."""
+    return builder.fadd(*(_pick(builder, a, some, b) for some in places))
+
+
 def _spread(builder: Any, scalar: Any, vector: Any) -> Any:
     first = builder.insert_element(
         ir.Constant(vector, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0)
@@ -186,10 +278,10 @@ def _spread(builder: Any, scalar: Any, vector: Any) -> Any:
     return _pick(builder, first, [0] * WIDTH)
 
 
-def _pick(builder: Any, lanes: Any, indices: Any) -> Any:
+def _pick(builder: Any, lanes: Any, indices: Any, others: Any = None) -> Any:
     kinds = ir.VectorType(ir.IntType(32), len(indices))
     return builder.shuffle_vector(
         lanes,
-        ir.Constant(lanes.type, ir.Undefined),
+        ir.Constant(lanes.type, ir.Undefined) if others is None else others,
         ir.Constant(kinds, [ir.Constant(ir.IntType(32), i) for i in indices]),
     )

@@ -10,7 +10,7 @@ def zeros() -> Vector:
     return np.zeros(8)
 
 
-def load(array: Array, row: int, column: int, ahead: int | None) -> Vector:
+def load(array: Array, row: int, column: int, near: int | None, far: int | None) -> Vector:
     """Load ``array[row, column : column + 8]``."""
     return array[row, column : column + 8].astype(np.float64)
 
@@ -18,6 +18,16 @@ def load(array: Array, row: int, column: int, ahead: int | None) -> Vector:
 def load_vector(array: Vector, start: int) -> Vector:
     """Load ``array[start : start + 8]``."""
     return array[start : start + 8].astype(np.float64)
+
+
+def load_some(array: Array, row: int, column: int, count: int) -> Vector:
+    """Load ``array[row, column : column + count]``, fewer than eight, and zeros after them."""
+    return load_some_of_vector(array[row, column:], count)
+
+
+def load_some_of_vector(array: Vector, count: int) -> Vector:
+    """Load ``array[:count]``, fewer than eight, and zeros after them."""
+    return np.pad(array[:count].astype(np.float64), (0, 8 - count))
 
 
 def drop(lanes: Vector, count: int) -> Vector:
@@ -42,6 +52,11 @@ def total(lanes: Vector) -> float:
     return float(two[0] + two[1])
 
 
+def add_totals(array: Vector, start: int, a: Vector, b: Vector, c: Vector, d: Vector) -> None:
+    """Add to ``array[start : start + 4]`` the totals of four."""
+    array[start : start + 4] += [total(lanes) for lanes in (a, b, c, d)]
+
+
 def store(array: Vector, start: int, lanes: Vector) -> None:
     """Do ``array[start : start + 8] = lanes``."""
     array[start : start + 8] = lanes
@@ -50,3 +65,8 @@ def store(array: Vector, start: int, lanes: Vector) -> None:
 def add_to(array: Vector, start: int, lanes: Vector) -> None:
     """Do ``array[start : start + 8] += lanes``."""
     array[start : start + 8] += lanes
+
+
+def add_some_to(array: Vector, count: int, lanes: Vector) -> None:
+    """Do ``array[:count] += lanes[:count]``."""
+    array[:count] += lanes[:count]

@@ -3,41 +3,22 @@
 from numba import config
 
 if config.DISABLE_JIT:
-    from fastloss.cpu.plain_lanes import (
-        add,
-        add_to,
-        drop,
-        load,
-        load_vector,
-        multiply_add,
-        store,
-        total,
-        zeros,
-    )
+    from fastloss.cpu import plain_lanes as lanes
 else:
-    from fastloss.cpu.lanes import (
-        add,
-        add_to,
-        drop,
-        load,
-        load_vector,
-        multiply_add,
-        store,
-        total,
-        zeros,
-    )
-
-__all__ = [
-    "WIDTH",
-    "add",
-    "add_to",
-    "drop",
-    "load",
-    "load_vector",
-    "multiply_add",
-    "store",
-    "total",
-    "zeros",
-]
+    from fastloss.cpu import lanes  # type: ignore[no-redef]
 
 WIDTH = 8  # of a vector of lanes
+
+add = lanes.add
+add_some_to = lanes.add_some_to
+add_to = lanes.add_to
+add_totals = lanes.add_totals
+drop = lanes.drop
+load = lanes.load
+load_some = lanes.load_some
+load_some_of_vector = lanes.load_some_of_vector
+load_vector = lanes.load_vector
+multiply_add = lanes.multiply_add
+store = lanes.store
+total = lanes.total
+zeros = lanes.zeros
