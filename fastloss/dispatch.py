@@ -95,7 +95,7 @@ def linear(X: Any, y: Any, weight: Any, device: str | None, memory: int) -> Mode
         from fastloss.dask.model import DaskModel
 
         return DaskModel(X, y, weight, device)
-    if not (type(X) is np.ndarray and X.flags.forc and X.flags.aligned and X.dtype in NATIVE):
+    if not (type(X) is np.ndarray and X.flags.forc and X.dtype in NATIVE):
         from fastloss.stream import sources
 
         if device is None or device == "cpu":

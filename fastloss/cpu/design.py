@@ -54,6 +54,9 @@ class Design(NamedTuple):
     def of(cls, X: Array, like: "Design | None" = None) -> "Design":
         """Take X as it lies if it is float32 or float64 and its rows or columns are runs.
 
+        Its elements may lie at any byte, as those do that a cluster's worker has received: kernels
+        load them by vectors, which processors allow.
+
         It may be some blocks of a larger X, ``like`` that one.
         """
         n, p = X.shape
@@ -64,7 +67,7 @@ class Design(NamedTuple):
             columns = like.columns
         matrix = X.T if columns else X
         if X.flags.forc or not _has_runs(matrix):
-            matrix = np.require(matrix, precision(X.dtype), ["C", "A"])
+            matrix = np.require(matrix, precision(X.dtype), "C")
         matrix = writeable(matrix)
         row = p * matrix.itemsize
         if columns:
@@ -98,17 +101,14 @@ class Design(NamedTuple):
 
 def lies_well(X: Array) -> bool:
     """Whether X is read where it lies."""
-    return (
-        X.dtype in NATIVE and X.flags.aligned and (X.flags.forc or _has_runs(X) or _has_runs(X.T))
-    )
+    return X.dtype in NATIVE and (X.flags.forc or _has_runs(X) or _has_runs(X.T))
 
 
 def _has_runs(matrix: Array) -> bool:
-    """Whether each row is a run of aligned float32 or float64, as in a slice of a larger matrix."""
+    """Whether each row is a run of float32 or float64, as in a slice of a larger matrix."""
     pitch, step = matrix.strides
     return (
         matrix.dtype in NATIVE
-        and matrix.flags.aligned
         and step == matrix.itemsize
         and pitch >= step * matrix.shape[1]
         and pitch % step == 0

@@ -96,7 +96,7 @@ def _load(context: Any, builder: Any, array_type: Any, place: Any) -> Any:
     element = context.get_value_type(array_type.dtype)
     vector = ir.VectorType(element, WIDTH)
     pointer = builder.bitcast(place, vector.as_pointer())
-    loaded = builder.load(pointer, align=context.get_abi_sizeof(element))
+    loaded = builder.load(pointer, align=1)
     return loaded if element == FLOAT64 else builder.fpext(loaded, VECTOR)
 
 
@@ -132,7 +132,7 @@ def _load_some(context: Any, builder: Any, dtype: Any, place: Any, count: Any) -
     bits = "f64" if element == FLOAT64 else "f32"
     name = f"llvm.masked.load.v{WIDTH}{bits}.p0v{WIDTH}{bits}"
     masked = cgutils.get_or_insert_function(builder.module, kind, name)
-    align = ir.Constant(ir.IntType(32), context.get_abi_sizeof(element))
+    align = ir.Constant(ir.IntType(32), 1)
     some = builder.icmp_signed("<", *_numbered(builder, count))
     where = builder.bitcast(place, pointer)
     loaded = builder.call(masked, [where, align, some, ir.Constant(vector, None)])

@@ -5,9 +5,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zarr
+from numpy.testing import assert_array_equal
 from scipy import sparse
 
 import fastloss as fl
+from fastloss.cpu.design import Design
 from fastloss.cpu.sparse_model import SparseModel
 from fastloss.stream import sources
 from fastloss.stream.model import StreamedModel
@@ -83,12 +85,17 @@ def test_a_table_of_arrow_is_in_memory():
     assert fl.LinearObjective(table, Y).shape == (len(X), 2)
 
 
-def test_a_misaligned_array_is_converted_by_blocks(monkeypatch):
+@pytest.mark.parametrize("order", "CF")
+def test_a_misaligned_array_is_read_where_it_lies(order, monkeypatch):
     monkeypatch.setattr(sources, "COPY_BYTES", 1000)
     memory = np.zeros(X.nbytes + 1, np.uint8)[1:]
-    moved = memory.view(X.dtype).reshape(X.shape)
+    moved = memory.view(X.dtype).reshape(X.shape, order=order)
     moved[...] = X
     assert not moved.flags.aligned
-    assert is_streamed(moved, Y)
+    assert not is_streamed(moved, Y)
+    assert np.shares_memory(Design.of(moved).matrix, memory)
     w = np.ones(X.shape[1])
-    assert fl.LinearObjective(moved, Y)(w)[0] == fl.LinearObjective(np.array(X), Y)(w)[0]
+    value, grad = fl.LinearObjective(moved, Y)(w)
+    expected = fl.LinearObjective(np.array(X, order=order), Y)(w)
+    assert value == expected[0]
+    assert_array_equal(grad, expected[1])
