@@ -8,6 +8,8 @@ worth the start of the threads, the serial kernel runs.
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numba
 from numba.core.compiler_lock import global_compiler_lock
@@ -56,6 +58,20 @@ class several:  # noqa: N801
         """Give the threads back."""
         if self._held is not None:
             self._held.release()
+
+
+@contextmanager
+def one_thread(wanted: bool = True) -> Iterator[None]:
+    """Let this thread's kernels take one thread, meanwhile, if that is wanted."""
+    if not wanted:
+        yield
+        return
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
 
 
 def _safe_here() -> bool:

@@ -6,24 +6,14 @@ tasks would fight for the same cores.
 
 import multiprocessing
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
-import numba
+from fastloss.cpu.threads import one_thread
 
 
-@contextmanager
-def fair_share() -> Iterator[None]:
+def fair_share() -> AbstractContextManager[None]:
     """Use one thread, unless this is the only task: one of the synchronous scheduler's."""
-    if not _is_one_of_many():
-        yield
-        return
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)  # of this thread's calls alone
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)
+    return one_thread(_is_one_of_many())
 
 
 def _is_one_of_many() -> bool:

@@ -19,6 +19,7 @@ from fastloss.model import check_matrix
 from fastloss.stream import rows as shared
 from fastloss.stream.ahead import ahead
 from fastloss.stream.files import Files
+from fastloss.stream.pace import paced
 from fastloss.stream.part import Part
 from fastloss.stream.rows import ALIVE, Block
 from fastloss.typing import Array
@@ -114,7 +115,7 @@ class Parquet:
     def blocks(self, rows: int, low: int = 0) -> Generator[Block, None, None]:
         """Give blocks of ``rows`` rows in order, see :meth:`fastloss.stream.rows.Rows.blocks`."""
         shared.check_blocks(self.shape[0], rows, low)
-        return ahead(self._read(rows, low), ALIVE - 1)
+        return paced(ahead(self._read(rows, low), ALIVE - 1))
 
     def where(self, row: int) -> str:
         """Say in which file a row lies."""

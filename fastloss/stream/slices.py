@@ -9,6 +9,7 @@ from fastloss.cpu.design import lies_well
 from fastloss.model import check_matrix, check_vector
 from fastloss.stream import rows as shared
 from fastloss.stream.ahead import ahead
+from fastloss.stream.pace import paced
 from fastloss.stream.rows import Block
 from fastloss.stream.stored import Reader, Stored
 
@@ -88,7 +89,7 @@ class Slices:
         """
         shared.check_blocks(self.shape[0], rows, low)
         blocks = self._read(rows, low)
-        return blocks if self._in_memory() else ahead(blocks, shared.ALIVE - 1)
+        return blocks if self._in_memory() else paced(ahead(blocks, shared.ALIVE - 1))
 
     def where(self, row: int) -> str:
         """Say nothing: there is one array."""
