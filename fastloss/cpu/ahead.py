@@ -28,7 +28,7 @@ def compilations(
         if not large:
             continue
         pairs = np.empty((1, 2)) if summed else None
-        several: Any = elementwise.parallel if numba.get_num_threads() > 1 else elementwise.serial
+        several: Any = elementwise.parallel if get_num_threads() > 1 else elementwise.serial
         yield f"{name}, large", _compiler(several, *inputs, pairs, None, None)
         if summed:
             yield "sums of blocks", _compiler(sums.total, pairs)
