@@ -108,7 +108,7 @@ def get_num_threads() -> int:
     """
     import numba
 
-    return min(numba.get_num_threads(), limit())
+    return min(int(numba.get_num_threads()), limit())
 
 
 def limit() -> int:
@@ -157,9 +157,7 @@ def _quota() -> int:
                 least = min(least, _cores_of(folder, "cpu.max"))
         elif "cpu" in controllers.split(","):
             for folder in _upwards(HIERARCHY / "cpu", path):
-                least = min(
-                    least, _cores_of(folder, "cpu.cfs_quota_us", "cpu.cfs_period_us")
-                )
+                least = min(least, _cores_of(folder, "cpu.cfs_quota_us", "cpu.cfs_period_us"))
     return max(1, math.ceil(least)) if math.isfinite(least) else NO_LIMIT
 
 

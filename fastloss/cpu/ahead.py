@@ -9,6 +9,7 @@ import numpy as np
 from fastloss.binding import bind
 from fastloss.cpu import elementwise, sums
 from fastloss.cpu.ready import KINDS
+from fastloss.parallelism import get_num_threads
 
 Compilation = tuple[str, Callable[[], object]]
 

@@ -33,8 +33,8 @@ PARTIAL_BYTES = 1 << 25
 # many times those of its results.
 BLOCK_BYTES = 1 << 23
 BYTES_A_RESULT = 64
-# Of more elements than these (0.1 s on one thread), some blocks at a time are taken by a call; by 32
-# threads evenly.
+# Of more elements than these (0.1 s on one thread), a call takes some of the blocks; 32 threads share
+# so many evenly.
 CALL_ELEMENTS = 1 << 28
 CALL_BLOCKS = 32
 # Columns up to which X'DX comes in the same pass: a block's products are 557 KB then.

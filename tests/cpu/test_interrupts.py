@@ -29,10 +29,13 @@ def alarm():
 
 
 def interrupted(call, alarm, seconds):
-    with pytest.raises(KeyboardInterrupt):
+    def again_and_again():
         alarm(seconds)
         for _ in range(MANY):
             call()
+
+    with pytest.raises(KeyboardInterrupt):
+        again_and_again()
 
 
 needs_signals = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers here")
