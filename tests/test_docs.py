@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-PAGES = ["curves.md", "large.md"]
+PAGES = ["curves.md", "large.md", "threads.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -20,6 +20,7 @@ from fastloss.cli.progress import status_line
 from fastloss.cli.timing import interleave, repeats
 from fastloss.cli.warmup import LOSSES
 from fastloss.cpu.sizes import BLOCK
+from fastloss.parallelism import get_num_threads
 
 HELP = "measure the losses on this machine"
 DESCRIPTION = (
@@ -179,7 +180,7 @@ def machine() -> dict[str, Any]:
 
     return {
         "cpu": cpu(),
-        "threads": numba.get_num_threads(),
+        "threads": get_num_threads(),
         "fastloss": fastloss.__version__,
         "numba": numba.__version__,
         "numpy": np.__version__,

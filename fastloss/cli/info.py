@@ -54,6 +54,7 @@ def facts() -> dict[str, Any]:
 
     import fastloss
     from fastloss.cpu import cache, elementwise, threads
+    from fastloss.parallelism import get_num_threads
 
     data = np.zeros(ELEMENTS)
     fastloss.smooth_l1_loss(data, data)  # the first parallel call decides the threading layer
@@ -68,7 +69,7 @@ def facts() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": cpu(),
         "cpus": usable_cpus(),
-        "threads": numba.get_num_threads(),
+        "threads": get_num_threads(),
         "threading_layer": threads.layer(),
         "cache_folder": None if folder is None else str(folder),
         "cuda": cuda(),

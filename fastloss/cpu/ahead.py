@@ -9,6 +9,7 @@ import numpy as np
 from fastloss.binding import bind
 from fastloss.cpu import elementwise, sums
 from fastloss.cpu.ready import KINDS
+from fastloss.parallelism import get_num_threads
 
 Compilation = tuple[str, Callable[[], object]]
 
@@ -28,7 +29,7 @@ def compilations(
         if not large:
             continue
         pairs = np.empty((1, 2)) if summed else None
-        several: Any = elementwise.parallel if numba.get_num_threads() > 1 else elementwise.serial
+        several: Any = elementwise.parallel if get_num_threads() > 1 else elementwise.serial
         yield f"{name}, large", _compiler(several, *inputs, pairs, None, None)
         if summed:
             yield "sums of blocks", _compiler(sums.total, pairs)

@@ -55,6 +55,22 @@ def folder(function: Callable[..., Any]) -> Path | None:
         return None
 
 
+_has_warned = False
+
+
+def _warn(reason: str) -> None:
+    """Say once what every process pays for."""
+    global _has_warned
+    if not _has_warned:
+        _has_warned = True
+        warnings.warn(
+            f"fastloss cannot keep compiled kernels ({reason}): each process compiles its own, for "
+            "some seconds. Set NUMBA_CACHE_DIR to a writable folder.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
 class KernelCache:
     """The part of Numba's cache protocol that a dispatcher uses, for one kernel."""
 
@@ -92,6 +108,8 @@ class KernelCache:
         """Keep the compiled kernel; a disk that refuses it costs only the next compilation."""
         path = self._path(signature, compiled.codegen)
         if path is None or compiled.library.has_dynamic_globals:
+            if self.cache_path is None:
+                _warn("no folder can be written")
             return
         data = pickle.dumps(compiled._reduce(), protocol=pickle.HIGHEST_PROTOCOL)
         temporary = None
@@ -104,12 +122,7 @@ class KernelCache:
         except OSError as error:
             if temporary is not None and os.path.exists(temporary):
                 os.unlink(temporary)
-            warnings.warn(
-                f"fastloss could not keep a compiled kernel in {path.parent} ({error}); it will be "
-                "compiled again in the next process. Set NUMBA_CACHE_DIR to a writable folder.",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            _warn(f"{path.parent}: {error}")
 
     def _path(self, signature: Any, codegen: Any) -> Path | None:
         classes = [t.instance_class for t in signature if isinstance(t, BaseNamedTuple)]

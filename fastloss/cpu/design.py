@@ -1,5 +1,6 @@
 """X as the kernels of a linear model take it."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +33,10 @@ PARTIAL_BYTES = 1 << 25
 # many times those of its results.
 BLOCK_BYTES = 1 << 23
 BYTES_A_RESULT = 64
+# Of more elements than these (0.1 s on one thread), a call takes some of the blocks; 32 threads share
+# so many evenly.
+CALL_ELEMENTS = 1 << 28
+CALL_BLOCKS = 32
 # Columns up to which X'DX comes in the same pass: a block's products are 557 KB then.
 MOST = 256
 FLOAT64 = np.dtype(np.float64)
@@ -82,6 +87,25 @@ class Design(NamedTuple):
         p = self.shape[1]
         results = width_of(p) ** 2 if p <= MOST else p + 1
         return self._replace(rows=block_rows(n, p * self.matrix.itemsize, self.tile, results))
+
+    def calls(self) -> Iterator[tuple[slice, slice, "Design"]]:
+        """Give rows, their blocks and themselves that a kernel is called for: all, or some blocks.
+
+        A signal, such as Ctrl-C, is seen between two calls. Columns and sparse rows are taken by
+        one: a part of them is of another type, for which kernels would be compiled anew.
+        """
+        n = self.shape[0]
+        step = CALL_BLOCKS * self.rows
+        if self.elements <= CALL_ELEMENTS or self.columns or isinstance(self.matrix, tuple):
+            yield slice(None), slice(None), self
+            return
+        for low in range(0, n, step):
+            rows = slice(low, min(n, low + step))
+            blocks = slice(low // self.rows, -(-rows.stop // self.rows))
+            matrix = self.matrix[rows]
+            shape = rows.stop - low, self.shape[1]
+            part = self._replace(matrix=matrix, shape=shape, elements=matrix.size)
+            yield rows, blocks, part
 
     @classmethod
     def of_sparse(cls, X: Any) -> "Design":

@@ -24,6 +24,9 @@ Pairs: TypeAlias = tuple[Array | None, Array | None]
 INPUTS = 3
 # Elements that go through buffers at a time: the kernel for large arrays takes them on all threads.
 PIECE = ALWAYS_PARALLEL_FROM
+# Elements of a kernel's call at most, whole blocks and lines: a signal, such as Ctrl-C, is seen
+# between two. Some 0.1 s on one thread.
+CALL = 1 << 26
 
 
 def evaluate(
@@ -198,9 +201,15 @@ def _run(
     pairs: Pairs,
     streamed: bool | None,
 ) -> None:
-    x, y, w, *outs = vectors
     kernel: Any = elementwise.parallel if threads else elementwise.serial
-    kernel(formula, x, y, w, scale, *outs, *pairs, streamed)
+    size = vectors[0].size
+    for low in range(0, size, CALL):
+        here = vectors
+        if size > CALL:
+            here = [None if v is None else v[low : low + CALL] for v in vectors]
+        x, y, w, *outs = here
+        some = _some(pairs, low // BLOCK, -(-x.size // BLOCK))
+        kernel(formula, x, y, w, scale, *outs, *some, streamed)
 
 
 def _pairs(blocks: int, total: bool, weights: bool = False) -> Pairs:

@@ -259,9 +259,11 @@ def evaluate(
     blocks = -(-n // design.rows)
     gradients, ones = np.zeros((2, blocks, p + 1))
     partial = Partial(np.empty((blocks, 2)), gradients, np.zeros((blocks, width * width)), ones)
-    results = gradients, partial.grams, ones, partial.totals
-    rest = target, weight, w, offsets, scale, majorising, design.rows, tile, width, *results
-    run(BLOCKS, design, *rest, formula=formula)
+    for rows, some, here in design.calls():
+        results = gradients[some], partial.grams[some], ones[some], partial.totals[some]
+        own_weight = weight if weight is None else weight[rows]
+        given = w, offsets, scale, majorising, design.rows, tile, width
+        run(BLOCKS, here, target[rows], own_weight, *given, *results, formula=formula)
     return partial
 
 

@@ -217,9 +217,11 @@ def evaluate(
     n, p = design.shape
     blocks = -(-n // design.rows)
     partial = Partial(np.empty((blocks, 2)), np.zeros((blocks, p + 1)))
-    given = design.rows, design.tile, partial.gradients, partial.totals
-    rest = target, weight, w, scale, direction, curvature, known, *given
-    run(BLOCKS, design, *rest, formula=formula)
+    for rows, some, here in design.calls():
+        beside = [v if v is None else v[rows] for v in (weight, curvature)]
+        given = design.rows, design.tile, partial.gradients[some], partial.totals[some]
+        rest = target[rows], beside[0], w, scale, direction, beside[1], known, *given
+        run(BLOCKS, here, *rest, formula=formula)
     return partial
 
 

@@ -16,6 +16,7 @@ from numba.core.compiler_lock import global_compiler_lock
 
 from fastloss import forked
 from fastloss.cpu.sizes import ALWAYS_PARALLEL_FROM
+from fastloss.parallelism import limit
 
 _entered = threading.Lock()
 
@@ -41,21 +42,27 @@ class several:  # noqa: N801
     A class, as ``contextlib.contextmanager`` takes 2 microseconds.
     """
 
-    __slots__ = ("_held", "_worth")
+    __slots__ = ("_before", "_held", "_worth")
 
     def __init__(self, work: int, enough: int = ALWAYS_PARALLEL_FROM) -> None:
         self._worth = work >= enough
 
     def __enter__(self) -> bool:
         """Take the threads if they are free: where another thread has them, do not wait."""
-        several = self._worth and numba.get_num_threads() > 1
-        free = several and _safe_here() and _entered.acquire(blocking=False)
+        before = numba.get_num_threads() if self._worth else 1
+        count = min(before, limit()) if before > 1 else 1
+        free = count > 1 and _safe_here() and _entered.acquire(blocking=False)
         # The lock itself is kept: a child that is forked meanwhile makes another.
         self._held = _entered if free else None
+        self._before = before if free and count < before else 0
+        if self._before:
+            numba.set_num_threads(count)  # of this thread's calls alone
         return free
 
     def __exit__(self, *_: object) -> None:
         """Give the threads back."""
+        if self._before:
+            numba.set_num_threads(self._before)
         if self._held is not None:
             self._held.release()
 

@@ -5,7 +5,6 @@ from contextlib import closing
 from typing import Any, Protocol
 
 import numpy as np
-from numba import get_num_threads
 
 from fastloss.cpu import gram, sums
 from fastloss.cpu.design import MOST, Design
@@ -15,6 +14,7 @@ from fastloss.cpu.model import gram_of
 from fastloss.curvature import majorising
 from fastloss.formulas import Formula
 from fastloss.model import COEFFICIENTS, Asked, Curvature, Curved, Model, check_weights
+from fastloss.parallelism import get_num_threads
 from fastloss.progress import Watch
 from fastloss.scale import Spread
 from fastloss.stream.look import Glance, Look

@@ -16,6 +16,7 @@ from fastloss.arrays import precision
 from fastloss.arrow import is_number, value_type, words
 from fastloss.columns import choose
 from fastloss.model import check_matrix
+from fastloss.parallelism import limit
 from fastloss.stream import rows as shared
 from fastloss.stream.ahead import ahead
 from fastloss.stream.files import Files
@@ -130,7 +131,7 @@ class Parquet:
         n, p = self.shape
         most = min(rows, n - low)
         buffers = cycle([self._buffer(most) for _ in range(ALIVE)])
-        threads = pa.cpu_count()
+        threads = min(pa.cpu_count(), limit())
         count = min(len(self._names), PARTS * threads)
         parts = [self._part(self._names[i::count], low) for i in range(count)]
         with ThreadPoolExecutor(threads, "fastloss-parquet") as pool:

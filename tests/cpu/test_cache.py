@@ -33,6 +33,9 @@ def run(code, folder, **variables):
     return result.stdout.split(), result.stderr
 
 
+WHAT_TO_DO = "Set NUMBA_CACHE_DIR to a writable folder"
+
+
 def kernels(folder):
     return sorted(Path(folder).rglob("fastloss-elementwise-*.bin"))
 
@@ -102,6 +105,16 @@ def test_without_a_writable_folder_everything_works(tmp_path):
     out, errors = run(CALL, blocked / "cache", NUMBA_CACHE_LOCATOR_CLASSES=only)
     assert out == ["0.75", "0", "1"]
     assert "Traceback" not in errors
+    assert errors.count(WHAT_TO_DO) == 1
+
+
+@pytest.mark.skipif(os.name == "nt" or not hasattr(os, "geteuid"), reason="POSIX permissions")
+def test_a_cache_folder_that_is_not_there_is_made(tmp_path):
+    folder = tmp_path / "some" / "where"
+    out, errors = run(CALL, folder)
+    assert out == ["0.75", "0", "1"]
+    assert WHAT_TO_DO not in errors
+    assert len(kernels(folder)) == 1
 
 
 def test_a_disk_that_refuses_costs_a_warning_only(tmp_path):
@@ -116,5 +129,58 @@ tempfile.NamedTemporaryFile = full
     )
     out, errors = run(code, tmp_path)
     assert out == ["0.75", "0", "1"]
-    assert "Set NUMBA_CACHE_DIR to a writable folder" in errors
+    assert errors.count(WHAT_TO_DO) == 1
     assert kernels(tmp_path) == []
+
+
+EVERY_KIND = """
+import sys, numpy as np, fastloss as fl
+x, y = np.linspace(-3, 3, 1000), np.zeros(1000)
+for dtype in sys.argv[1:]:
+    a, b = x.astype(dtype), y.astype(dtype)
+    loss = fl.SmoothL1Loss()
+    print(float(loss(a, b)), loss.grad(a, b).sum(), loss.value_and_grad(a, b)[0])
+"""
+
+
+def test_eight_processes_that_compile_at_once_agree(tmp_path):
+    orders = [["float32", "float64"], ["float64", "float32"]] * 4
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", EVERY_KIND, *order],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        for order in orders
+    ]
+    found = [process.communicate(timeout=300) for process in running]
+    assert [process.returncode for process in running] == [0] * 8, found
+    lines = [out.splitlines() for out, _ in found]
+    for order, own in zip(orders, lines, strict=True):
+        assert sorted(own) == sorted(lines[0]), order
+    assert not any(".tmp" in path.name for path in tmp_path.rglob("*"))
+    after = subprocess.run(
+        [sys.executable, "-c", EVERY_KIND, "float32", "float64"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=True,
+    )
+    assert after.stdout.splitlines() == lines[0]
+
+
+def test_two_versions_that_share_a_folder_do_not_mix(tmp_path):
+    package = tmp_path / "other" / "fastloss"
+    shutil.copytree(ROOT / "fastloss", package)
+    formulas = package / "formulas.py"
+    old, new = "outside = a - T(0.5) * self.beta", "outside = a + T(0.5) * a"
+    assert old in formulas.read_text()
+    formulas.write_text(formulas.read_text().replace(old, new))
+    folder, other = tmp_path / "cache", str(tmp_path / "other")
+    for _ in range(2):
+        assert run(CALL, folder)[0][0] == "0.75"
+        assert run(CALL, folder, PYTHONPATH=other)[0][0] == "1.5"
+    assert len(kernels(folder)) == 2

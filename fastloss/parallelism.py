@@ -1,0 +1,179 @@
+"""How many of the processor's cores a call may use.
+
+What limits all libraries limits this one: the cores that the process may run on, the share of them
+that a container grants, and ``OMP_NUM_THREADS``, which Numba does not look at. Below that ceiling,
+users say what they want, for the process or for some calls. Results have the same bits for any
+number.
+"""
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from pathlib import Path
+
+__all__ = ["get_num_threads", "set_num_threads", "threads"]
+
+_everywhere: int | None = None
+_here: ContextVar[int | None] = ContextVar("fastloss_threads", default=None)
+
+MEMBERSHIP = Path("/proc/self/cgroup")
+HIERARCHY = Path("/sys/fs/cgroup")
+NO_LIMIT = 2**31
+
+
+def set_num_threads(count: int) -> None:
+    """Let the calls of all this process's threads use so many threads each, at most.
+
+    Parameters
+    ----------
+    count : int
+        At least 1. What is beyond the ceiling (see :func:`get_num_threads`) has no effect.
+
+    Raises
+    ------
+    TypeError
+        If ``count`` is not an integer.
+    ValueError
+        If it is less than 1.
+
+    See Also
+    --------
+    threads : For some calls.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.set_num_threads(1)
+    >>> fl.get_num_threads()
+    1
+    >>> fl.set_num_threads(1_000_000)  # as many as there are
+    """
+    global _everywhere
+    _everywhere = _checked(count)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let calls within a ``with`` block use so many threads at most, whatever was said for all.
+
+    Those of this Python thread, or of this task of asyncio: others go on as before.
+
+    Parameters
+    ----------
+    count : int
+        At least 1. What is beyond the ceiling (see :func:`get_num_threads`) has no effect.
+
+    Raises
+    ------
+    TypeError
+        If ``count`` is not an integer.
+    ValueError
+        If it is less than 1.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> with fl.threads(1):
+    ...     print(fl.get_num_threads())
+    1
+    """
+    token = _here.set(_checked(count))
+    try:
+        yield
+    finally:
+        _here.reset(token)
+
+
+def get_num_threads() -> int:
+    """Give how many threads a large call may use, made here and now.
+
+    The least of what was asked for by :class:`threads`, or else by :func:`set_num_threads`, or
+    else by ``numba.set_num_threads``; and of the ceiling: the cores that this process may run on
+    (its affinity), the cores that its control group may use, rounded up, ``OMP_NUM_THREADS``,
+    ``NUMBA_NUM_THREADS``.
+
+    Returns
+    -------
+    int
+        At least 1. Small calls use one thread in any case.
+
+    Examples
+    --------
+    >>> import fastloss as fl
+    >>> fl.get_num_threads() >= 1
+    True
+    """
+    import numba
+
+    return min(int(numba.get_num_threads()), limit())
+
+
+def limit() -> int:
+    """Give the least of all that is known without Numba."""
+    asked = _here.get()
+    if asked is None:
+        asked = _everywhere
+    ceiling = min(_cores(), _quota(), _openmp())
+    return ceiling if asked is None else min(asked, ceiling)
+
+
+def _checked(count: int) -> int:
+    if isinstance(count, bool) or not hasattr(count, "__index__"):
+        raise TypeError(f"count must be an integer, got {type(count).__name__}")
+    number = count.__index__()
+    if number < 1:
+        raise ValueError(f"count must be at least 1, got {number}")
+    return number
+
+
+def _cores() -> int:
+    # Asked each time, in less than a microsecond: it may change while a process runs.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _openmp() -> int:
+    """Give the first number of OMP_NUM_THREADS, which may be a list for nested loops."""
+    number = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(number) if number.isdecimal() and int(number) > 0 else NO_LIMIT
+
+
+@cache
+def _quota() -> int:
+    """Give the cores that the process's control group may use, rounded up, as Linux tells them."""
+    try:
+        members = MEMBERSHIP.read_text().splitlines()
+    except OSError:
+        return NO_LIMIT
+    least = math.inf
+    for line in members:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            for folder in _upwards(HIERARCHY, path):
+                least = min(least, _cores_of(folder, "cpu.max"))
+        elif "cpu" in controllers.split(","):
+            for folder in _upwards(HIERARCHY / "cpu", path):
+                least = min(least, _cores_of(folder, "cpu.cfs_quota_us", "cpu.cfs_period_us"))
+    return max(1, math.ceil(least)) if math.isfinite(least) else NO_LIMIT
+
+
+def _upwards(root: Path, path: str) -> Iterator[Path]:
+    """Give a group's folder and those above, each of which may limit it."""
+    folder = root / path.lstrip("/")
+    yield folder
+    while folder != root:
+        folder = folder.parent
+        yield folder
+
+
+def _cores_of(folder: Path, *names: str) -> float:
+    """Give quota by period; infinity where there is no quota ("max", or -1)."""
+    try:
+        quota, period = " ".join((folder / name).read_text() for name in names).split()
+        return int(quota) / int(period) if int(quota) > 0 else math.inf
+    except (OSError, ValueError, ZeroDivisionError):
+        return math.inf
