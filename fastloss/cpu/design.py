@@ -33,8 +33,8 @@ PARTIAL_BYTES = 1 << 25
 # many times those of its results.
 BLOCK_BYTES = 1 << 23
 BYTES_A_RESULT = 64
-# Of more elements than these (0.1 s on one thread), a call takes some of the blocks; 32 threads share
-# so many evenly.
+# Of more elements than these (0.1 s on one thread), a call takes some of the blocks, so that Ctrl-C
+# is heard between calls; 32 threads share so many blocks evenly.
 CALL_ELEMENTS = 1 << 28
 CALL_BLOCKS = 32
 # Columns up to which X'DX comes in the same pass: a block's products are 557 KB then.
