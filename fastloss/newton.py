@@ -185,18 +185,20 @@ def minimise(
     steps.nfev += 1
     while not steps.over and frame.largest(here.gradient) > tolerance:
         found = None
-        step, left = _step(objective, here, frame, own)
+        step, left, rounding = _step(objective, here, frame, own)
         if left <= UNSOLVED:
+            if 0 <= -float(here.gradient @ step) <= rounding:
+                return here, True
             found = _lower(objective, here, frame, step, steps)
         if found is None or found.halvings:
             # The curvature has changed on the way: the other one may lead further.
-            step, _ = _step(objective, here, frame, majorising)
+            step, _, rounding = _step(objective, here, frame, majorising)
             other = _lower(objective, here, frame, step, steps)
             if other is not None and (found is None or other.value < found.value):
                 found = other
         if found is None:  # nothing lower to be found: at rounding that is the minimum
             promised = -float(here.gradient @ step)
-            converged = 0 <= promised <= ROUNDING * abs(here.value)
+            converged = 0 <= promised <= max(rounding, ROUNDING * abs(here.value))
             steps.reason = "" if converged else ": none leads lower from there"
             return here, converged
         stuck = frame.largest(found.gradient) > frame.largest(here.gradient) / 2
@@ -274,8 +276,12 @@ def _lower(
 
 def _step(
     objective: LinearObjective, here: Point, frame: Frame, curvature: Any
-) -> tuple[Vector, float]:
-    """Give a step, and the part of the gradient's largest entry that it leaves."""
+) -> tuple[Vector, float, float]:
+    """Give a step, the part of the gradient's largest entry that it leaves, and what is rounding.
+
+    A step that promises no more gain than the last changes predictions by less than their rounding
+    does, on average over the rows.
+    """
     slope = frame.slope(here.gradient)
     gram = here.gram if curvature is own else None
     if gram is None:
@@ -288,7 +294,8 @@ def _step(
         )
     step = -frame.solve(gram, slope)
     left = _largest((slope + gram @ step) / frame.units) / _largest(slope / frame.units)
-    return frame.step(step), left
+    rounding = frame.noise(here.w) ** 2 * float(gram[-1:, -1:].sum())
+    return frame.step(step), left, rounding
 
 
 def _largest(vector: Vector) -> float:
