@@ -6,8 +6,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from fastloss.binding import bind
 from fastloss.cpu import elementwise, sums
+from fastloss.cpu.formula import bind
 from fastloss.cpu.ready import KINDS
 from fastloss.parallelism import get_num_threads
 

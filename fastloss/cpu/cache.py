@@ -29,9 +29,13 @@ from numba.core.runtime import rtsys
 from numba.core.types.containers import BaseNamedTuple
 
 from fastloss.binding import BUILT_IN
+from fastloss.cpu.quick import QuickSmoothL1
 
 # What kernels are made from besides their own package.
 SHARED = ("formulas.py", "binding.py")
+
+# Formulas whose code is among the sources.
+KNOWN = BUILT_IN | {QuickSmoothL1}
 
 CHECKSUM = hashlib.sha256
 CHECKSUM_SIZE = CHECKSUM().digest_size
@@ -126,7 +130,7 @@ class KernelCache:
 
     def _path(self, signature: Any, codegen: Any) -> Path | None:
         classes = [t.instance_class for t in signature if isinstance(t, BaseNamedTuple)]
-        if self.cache_path is None or not all(c in BUILT_IN for c in classes):
+        if self.cache_path is None or not all(c in KNOWN for c in classes):
             return None
         key = (
             sources(),

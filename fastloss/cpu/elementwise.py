@@ -15,6 +15,7 @@ from fastloss.cpu import sums
 from fastloss.cpu.formula import hess, scaled_grad, value
 from fastloss.cpu.jit import INLINE, choose, kernel, parallel_kernel, short_kernel
 from fastloss.cpu.maybe import Maybe, in_order, is_none, keep, part, terms_for
+from fastloss.cpu.prefetch import bring
 from fastloss.cpu.sizes import BLOCK
 from fastloss.cpu.streaming import STEP, buffers_for, fence, store, window
 from fastloss.cpu.sums import TILE
@@ -152,6 +153,8 @@ def _summed(
     # remainders in each.
     for low in range(0, whole, TILE):
         high = low + TILE
+        bring(input, low)
+        bring(weight, low)
         fill(
             formula,
             part(input, low, high),
@@ -164,6 +167,8 @@ def _summed(
             terms,
             buffers,
         )
+        # In two parts: more at a time would wait for each other.
+        bring(target, low)
         running = sums.add(running, terms)
     if whole < size:
         rest = part(terms, 0, sums.places_for(size - whole))

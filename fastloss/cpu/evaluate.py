@@ -8,8 +8,9 @@ import numpy as np
 from numba.core.errors import NumbaError
 
 from fastloss.arrays import in_fortran_order
-from fastloss.binding import Itself, bind, uncompilable
+from fastloss.binding import Itself, uncompilable
 from fastloss.cpu import elementwise, sums
+from fastloss.cpu.formula import bind
 from fastloss.cpu.layout import Folded, flat, read, write
 from fastloss.cpu.memory import before_line
 from fastloss.cpu.sizes import ALWAYS_PARALLEL_FROM, BLOCK, parallel_from

@@ -3,14 +3,23 @@
 from functools import cache
 from typing import Any
 
+import numpy as np
+from numba.core.registry import cpu_target
 from numba.core.types.containers import BaseNamedTuple
-from numba.extending import overload
+from numba.extending import intrinsic, overload
 
+from fastloss import binding
 from fastloss.binding import grad, hess, scaled_grad, value
 from fastloss.cpu.jit import INLINE, inner
+from fastloss.cpu.quick import quick, ratio
 from fastloss.formulas import quotient
 
-__all__ = ["grad", "hess", "scaled_grad", "value"]
+__all__ = ["bind", "grad", "hess", "scaled_grad", "value"]
+
+
+def bind(formula: Any, dtype: np.dtype[Any]) -> Any:
+    """Give the formula as a kernel's argument, in the form that suits the CPU."""
+    return quick(binding.bind(formula, dtype), dtype)
 
 
 @cache
@@ -50,3 +59,31 @@ def _scaled_grad(formula, r, scale):  # type: ignore[no-untyped-def] # noqa: ANN
 @overload(quotient, jit_options=INLINE)
 def _quotient(a, b):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     return lambda a, b: a / b
+
+
+@overload(ratio, jit_options=INLINE)
+def _ratio(a, b):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    if not _fuses():
+        return lambda a, b: a / b
+
+    def multiplied(a, b):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        # LLVM computes both once for all elements; their sum is 1 / b to twice the digits.
+        T = type(b)
+        inverse = T(1) / b
+        rest = _multiply_add(-inverse, b, T(1)) * inverse
+        return _multiply_add(a, inverse, a * rest)
+
+    return multiplied
+
+
+@intrinsic
+def _multiply_add(typingctx, a, b, c):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Give ``a * b + c``, rounded once."""
+    return a(a, a, a), lambda context, builder, signature, arguments: builder.fma(*arguments)
+
+
+@cache
+def _fuses() -> bool:
+    """Whether the processor has that in one instruction: the subroutine is slower than dividing."""
+    triple, _, features = cpu_target.target_context.codegen().magic_tuple()
+    return "+fma" in features.split(",") or triple.startswith(("aarch64", "arm64"))

@@ -13,6 +13,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
+from fastloss.cpu.prefetch import bring_line
+
 WIDTH = 8
 FLOAT64 = ir.DoubleType()
 VECTOR = ir.VectorType(FLOAT64, WIDTH)
@@ -57,20 +59,11 @@ def load(typingctx, array, row, column, near, far):  # type: ignore[no-untyped-d
         matrix_type = signature.args[0]
         place = _place(context, builder, matrix_type, *arguments[:3])
         for k in given:
-            _bring(builder, builder.gep(place, [arguments[k]]))
+            bring_line(builder, builder.gep(place, [arguments[k]]))
         return _load(context, builder, matrix_type, place)
 
     kinds = (types.intp if k in given else types.none for k in (3, 4))
     return LANES(array, types.intp, types.intp, *kinds), build
-
-
-def _bring(builder: Any, place: Any) -> None:
-    number = ir.IntType(32)
-    byte = ir.IntType(8).as_pointer()
-    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-    prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-    read, second_level, data = (ir.Constant(number, n) for n in (0, 2, 1))
-    builder.call(prefetch, [builder.bitcast(place, byte), read, second_level, data])
 
 
 @intrinsic

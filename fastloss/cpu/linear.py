@@ -14,10 +14,11 @@ import numpy as np
 from numba import prange, types
 from numba.core.errors import NumbaError
 
-from fastloss.binding import bind, uncompilable
+from fastloss.binding import uncompilable
 from fastloss.cpu import sparse, sparse_columns, sums
 from fastloss.cpu.design import FLOAT64, Design
 from fastloss.cpu.elementwise import fill
+from fastloss.cpu.formula import bind
 from fastloss.cpu.jit import choose, inner, kernel, parallel_kernel
 from fastloss.cpu.maybe import Maybe, part
 from fastloss.cpu.products import add_rows, combine, dots, summed

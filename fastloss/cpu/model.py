@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastloss.binding import bind
 from fastloss.cpu import evaluate as elementwise
 from fastloss.cpu import gram, linear, sums
 from fastloss.cpu.design import FLOAT64, MOST, Design
+from fastloss.cpu.formula import bind
 from fastloss.cpu.layout import vector
 from fastloss.curvature import majorising
 from fastloss.formulas import Formula

@@ -9,8 +9,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from fastloss.binding import bind
 from fastloss.cpu import elementwise, evaluate
+from fastloss.cpu.formula import bind
 from fastloss.formulas import Formula
 from fastloss.typing import Array
 

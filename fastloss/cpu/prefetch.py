@@ -1,0 +1,51 @@
+"""Memory brought to the cache before it is read."""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+
+from fastloss.cpu.jit import INLINE
+from fastloss.cpu.maybe import Maybe, is_none
+from fastloss.cpu.streaming import LINE
+from fastloss.cpu.sums import TILE
+
+# Bytes further on that a tile brings. From 1,024 to 8,192 a sum of 2**25 float32 takes 13.1 to 13.8
+# ms, without 16.3.
+AHEAD = 2048
+
+
+def bring(array: Maybe, start: int) -> None:
+    """Bring what lies ``AHEAD`` of a tile that begins at ``start``, if the array is not None."""
+
+
+@overload(bring, jit_options=INLINE)
+def _bring(array, start):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    if is_none(array):
+        return lambda array, start: None
+    return lambda array, start: _bring_tile(array, start)
+
+
+@intrinsic
+def _bring_tile(typingctx, array, start):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        kind = signature.args[0]
+        data = context.make_array(kind)(context, builder, arguments[0]).data
+        first = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
+        tile = TILE * context.get_abi_sizeof(context.get_value_type(kind.dtype))
+        for further in range(AHEAD, AHEAD + tile, LINE):
+            bring_line(builder, builder.gep(first, [ir.Constant(ir.IntType(64), further)]))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), build
+
+
+def bring_line(builder: Any, place: Any) -> None:
+    """Bring a line to the second-level cache; it may lie beyond an array's end."""
+    number, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+    prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+    read, second_level, data = (ir.Constant(number, n) for n in (0, 2, 1))
+    builder.call(prefetch, [builder.bitcast(place, byte), read, second_level, data])
