@@ -30,8 +30,8 @@ import numpy as np
 from numba import njit
 from numba.core.caching import NullCache
 
-from fastloss.binding import bind
 from fastloss.cpu import elementwise, linear, sums
+from fastloss.cpu.formula import bind
 from fastloss.cpu.jit import OPTIONS
 from fastloss.formulas import FORMULAS, SmoothL1
 

@@ -11,8 +11,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from fastloss.binding import bind
 from fastloss.cpu import elementwise
+from fastloss.cpu.formula import bind
 from fastloss.cpu.sizes import BLOCK
 from fastloss.formulas import SmoothL1
 

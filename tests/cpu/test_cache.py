@@ -67,19 +67,29 @@ def test_damaged_files_are_compiled_again(tmp_path, damage):
     assert run(CALL, tmp_path)[0] == ["0.75", "1", "1"]
 
 
-def test_a_changed_formula_of_fastloss_is_not_loaded_stale(tmp_path):
+HUBER = CALL.replace("SmoothL1Loss(beta=0.5)", "HuberLoss(delta=0.5)")
+
+
+@pytest.mark.parametrize(
+    ("code", "before", "file", "old", "new"),
+    [
+        (CALL, "0.75", "cpu/quick.py", "return ratio(within, self.beta) * (", "return a + ("),
+        (HUBER, "0.375", "formulas.py", "outside = self.delta * (", "outside = a + ("),
+    ],
+    ids=["quick.py", "formulas.py"],
+)
+def test_a_changed_formula_of_fastloss_is_not_loaded_stale(tmp_path, code, before, file, old, new):
     """An edited checkout: the kernels' own code is the same, the formula they call is not."""
     package = tmp_path / "checkout" / "fastloss"
     shutil.copytree(ROOT / "fastloss", package)
     checkout, folder = str(tmp_path / "checkout"), tmp_path / "cache"
-    assert run(CALL, folder, PYTHONPATH=checkout)[0][0] == "0.75"
-    formulas = package / "formulas.py"
+    assert run(code, folder, PYTHONPATH=checkout)[0][0] == before
+    formulas = package / file
     times = os.stat(formulas).st_mtime
-    old, new = "outside = a - T(0.5) * self.beta", "outside = a + T(0.5) * a"
     assert old in formulas.read_text()
     formulas.write_text(formulas.read_text().replace(old, new))
     os.utime(formulas, (times, times))
-    assert run(CALL, folder, PYTHONPATH=checkout)[0][0] == "1.5"
+    assert run(code, folder, PYTHONPATH=checkout)[0][0] == "1.75"
 
 
 def test_a_formula_of_the_users_module_is_not_loaded_stale(tmp_path):
@@ -175,12 +185,12 @@ def test_eight_processes_that_compile_at_once_agree(tmp_path):
 def test_two_versions_that_share_a_folder_do_not_mix(tmp_path):
     package = tmp_path / "other" / "fastloss"
     shutil.copytree(ROOT / "fastloss", package)
-    formulas = package / "formulas.py"
-    old, new = "outside = a - T(0.5) * self.beta", "outside = a + T(0.5) * a"
+    formulas = package / "cpu" / "quick.py"
+    old, new = "return ratio(within, self.beta) * (", "return a + ("
     assert old in formulas.read_text()
     formulas.write_text(formulas.read_text().replace(old, new))
     folder, other = tmp_path / "cache", str(tmp_path / "other")
     for _ in range(2):
         assert run(CALL, folder)[0][0] == "0.75"
-        assert run(CALL, folder, PYTHONPATH=other)[0][0] == "1.5"
+        assert run(CALL, folder, PYTHONPATH=other)[0][0] == "1.75"
     assert len(kernels(folder)) == 2

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastloss as fl
-from fastloss.binding import bind
+from fastloss.cpu.formula import bind
 from tests.registry import DTYPES, pair
 
 
