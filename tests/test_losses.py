@@ -477,6 +477,12 @@ def test_weighted_mean_is_that_of_numpy_average():
     assert fl.SmoothL1Loss()(x, y, weight) == pytest.approx(expected, rel=1e-14)
 
 
+def test_a_single_residual_may_have_a_weight():
+    for weight in (0.3, np.float32(0.3), np.array(0.3)):
+        assert fl.SmoothL1Loss()(0.7, 0.2, weight=weight) == pytest.approx(0.125)
+        assert fl.SmoothL1Loss().grad(0.7, 0.2, weight=weight) == pytest.approx(0.5)
+
+
 def test_weight_broadcasts():
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((2, 6, 5))

@@ -77,7 +77,8 @@ def _divisor(arrays: Operands) -> float:
     weight = arrays.arrays[2]
     if weight is None:
         return float(arrays.size)
-    own = weight[tuple(slice(0, 1) if step == 0 else slice(None) for step in weight.strides)]
+    axes = (slice(0, 1) if step == 0 else slice(None) for step in weight.strides)
+    own = weight[(*axes, ...)]  # with the dots, an array even where there are no axes
     if not own.size:
         return 0.0
     divisor: float = total_of(own, arrays.compute) * (weight.size / own.size)
