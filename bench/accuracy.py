@@ -152,8 +152,8 @@ def page() -> str:
         *(f"- {dtype}: {', '.join(map(str, values))}" for dtype, values in THRESHOLDS.items()),
         "",
         "`inf` is a finite number that came out infinite or NaN, or a NaN that was lost. torch has",
-        "no curvature; Huber with a threshold of 0 is refused. `tests/test_exhaustive.py` demands of",
-        "every float16 the rounding of a float32 within two units: half a unit, and 1/4096.",
+        "no curvature; Huber with a threshold of 0 is refused. `tests/test_exhaustive.py` demands",
+        "of every float16 the rounding of a float32 within two units: half a unit, and 1/4096.",
     ]
     for dtype in THRESHOLDS:
         found = elements(dtype)
