@@ -9,6 +9,8 @@ import pytest
 import fastloss as fl
 from tests.ulp import KINDS, errors, formulas, many_residuals, nearly_exact, residuals
 
+pytestmark = pytest.mark.slow
+
 # float16 is computed in float32 and rounded: two of its units are 2**-12 of float16's.
 BOUND = {"float16": 0.5 + 2**-12, "float32": 2}
 RESIDUALS = {"float16": residuals, "float32": many_residuals}

@@ -1,0 +1,55 @@
+"""Try arguments of every kind, in this process: what crashes it is seen by its parent.
+
+    python -m tests.fuzz --examples 100000 --seed 1
+
+prints one line of JSON: how many calls were answered, each beside exact arithmetic, and how many
+refused by an exception that names the argument. The first example that does neither ends it with a
+traceback and status 1.
+"""
+
+import argparse
+import faulthandler
+import json
+import sys
+import time
+
+from hypothesis import HealthCheck, given, seed, settings
+
+from tests.fuzz import elementwise, linear
+from tests.fuzz.outcome import counts
+
+# A linear model takes three calls, and compiles more.
+LINEAR = 5
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
+    parser.add_argument("--examples", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    faulthandler.enable()
+    start = time.monotonic()
+    shares = {elementwise: options.examples - options.examples // LINEAR}
+    shares[linear] = options.examples // LINEAR
+    for module, examples in shares.items():
+        run = settings(
+            max_examples=examples,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )(seed(options.seed)(given(module.cases())(_counted(module.check))))
+        run()
+    seconds = round(time.monotonic() - start, 1)
+    sys.stdout.write(json.dumps({"seed": options.seed, "seconds": seconds, **counts}) + "\n")
+
+
+def _counted(check):
+    def checked(case):
+        counts["examples"] += 1
+        check(case)
+
+    return checked
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""Losses, gradients and curvatures of any arguments, beside exact arithmetic."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from hypothesis import strategies as st
+
+import fastloss as fl
+from tests import reference
+from tests.fuzz import arrays
+from tests.fuzz.outcome import Unchanged, attempt
+from tests.registry import LOSSES, METHODS, REDUCTIONS
+
+NAMES = ("input", "target", "weight", "out", "reduction", "loss", "array")
+
+
+class Case(NamedTuple):
+    """One call."""
+
+    formula: Any
+    reduction: str
+    method: str
+    input: Any
+    target: Any
+    weight: Any
+    out: Any
+    wrong: tuple[str, ...]
+    """The arguments that the call must refuse."""
+
+
+@st.composite
+def cases(draw):
+    formula, reduction = draw(st.sampled_from(LOSSES)), draw(st.sampled_from(REDUCTIONS))
+    method = draw(st.sampled_from(METHODS))
+    shape = draw(st.sampled_from(arrays.SHAPES))
+    other = draw(st.sampled_from([shape, shape, shape, (), shape[-1:]]))
+    given = {
+        "input": draw(arrays.right(shape)),
+        "target": draw(arrays.right(other)),
+        "weight": None,
+    }
+    if draw(st.integers(0, 3)) == 0:
+        given["weight"] = np.abs(np.nan_to_num(draw(arrays.right(other, special=False)), nan=1.0))
+    wrong = []
+    if draw(st.integers(0, 5)) == 0:
+        name = draw(st.sampled_from(sorted(given)))
+        given[name] = draw(arrays.wrong(shape))
+        if name != "weight" or given[name] is not None:
+            wrong.append(name)
+    out = None
+    if not wrong and method in ("value", "grad") and draw(st.booleans()):
+        out, is_wrong = draw(outputs(reduction if method == "value" else "none", method, given))
+        wrong += ["out"] * is_wrong
+    return Case(formula, reduction, method, **given, out=out, wrong=tuple(wrong))
+
+
+@st.composite
+def outputs(draw, reduction, method, given):
+    """Give an ``out``, and whether it must be refused."""
+    x, y = (np.asarray(given[name]) for name in ("input", "target"))
+    shape = x.shape if method == "grad" else () if reduction != "none" else np.broadcast(x, y).shape
+    dtype = _result_dtype(given)
+    kind = draw(st.sampled_from(["right", "shape", "dtype", "list", "read-only", "same", "partly"]))
+    if kind == "shape":
+        return np.empty((*shape, 2)), True
+    if kind == "dtype":
+        return np.empty(shape, draw(st.sampled_from(["i8", "c16", "?", "O"]))), True
+    if kind == "list":
+        return [1.0], True
+    if kind == "read-only":
+        found = np.empty(shape)
+        found.flags.writeable = False
+        return found, True
+    x = given["input"]
+    if isinstance(x, np.ndarray) and x.shape == shape and x.dtype == dtype and x.flags.writeable:
+        if kind == "same" and x.dtype.isnative:
+            return x, False
+        if kind == "partly" and x.ndim == 1 and x.size > 2 and x.strides[0] == x.itemsize:
+            room = np.empty(x.size + 1, x.dtype)
+            room[:-1] = x
+            given["input"] = room[:-1]
+            return room[1:], True
+    return np.empty(shape, draw(st.sampled_from([dtype, np.dtype(np.float64)]))), False
+
+
+def check(case):
+    """Make the call, and compare what comes."""
+    loss = fl.Loss(case.formula, case.reduction)
+    call = loss if case.method == "value" else getattr(loss, case.method)
+    options = {} if case.out is None else {"out": case.out}
+    copies = [np.array(a) if not case.wrong else None for a in case[3:5]]
+    unchanged = Unchanged(*case[3:6])
+    result = attempt(
+        lambda: call(case.input, case.target, weight=case.weight, **options),
+        None if _is_unsure(case) else not case.wrong,
+        case.wrong or NAMES,
+    )
+    unchanged.check(case.out)
+    if result is None or case.wrong or _is_unsure(case):
+        return
+    if case.out is not None:
+        assert result is case.out
+    dtype = _result_dtype(case._asdict())
+    expected = _expected(case, dtype, *copies)
+    found = result if isinstance(result, tuple) else (result,)
+    for got, (right, error) in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(np.isnan(got), np.isnan(right))
+        _compare(np.asarray(got, np.float64), right, error, dtype, case.out)
+
+
+def _is_unsure(case):
+    """Whether both an answer and a refusal are in order: a mean whose weights have no sum."""
+    return case.weight is not None and case.reduction == "mean"
+
+
+def _compare(got, right, error, dtype, out):
+    if out is not None and out.dtype.itemsize < dtype.itemsize:
+        dtype = out.dtype
+    limits = np.finfo(dtype)
+    right, error = (np.broadcast_to(a, got.shape) for a in (right, error))
+    # The last numbers before infinity may round to it.
+    huge = np.isfinite(right) & (np.abs(right) >= float(limits.max) * (1 - 8 * float(limits.eps)))
+    exact = ~np.isfinite(right)
+    np.testing.assert_array_equal(got[exact], right[exact])
+    close = ~exact & ~huge
+    allowed = 8 * float(limits.eps) * error[close] + 8 * float(limits.smallest_subnormal)
+    with np.errstate(invalid="ignore", over="ignore"):
+        bad = ~(np.abs(got[close] - right[close]) <= allowed)
+    assert not bad.any(), (got[close][bad][:3], right[close][bad][:3])
+
+
+def _result_dtype(given):
+    present = [given[k] for k in ("input", "target", "weight") if given[k] is not None]
+    kept = [a if isinstance(a, bool | int | float) else np.asarray(a).dtype for a in present]
+    dtype = np.result_type(*kept)
+    return np.dtype(np.float64) if dtype.kind in "biu" else dtype.newbyteorder("=")
+
+
+def _expected(case, dtype, input, target):
+    """Give each result and the magnitude that its error is measured by, in float64."""
+    compute = np.float64 if dtype == np.float64 else np.float32
+    x, y = (np.asarray(a).astype(compute) for a in (input, target))
+    with np.errstate(all="ignore"):
+        r = x - y
+        value, grad, hess = (
+            e.astype(np.float64) for e in reference.elements(case.formula, r, compute)
+        )
+        w = np.ones(r.shape) if case.weight is None else np.asarray(case.weight, np.float64)
+        w = np.broadcast_to(w, r.shape)
+        scale = 1.0 if case.reduction != "mean" else 1 / r.size if r.size else np.nan
+        results = {
+            "grad": _gathered(w * grad * scale, x.shape),
+            "hess": _gathered(w * hess * scale, x.shape),
+        }
+        losses = w * value
+        results["value"] = (
+            (losses, np.abs(losses)) if case.reduction == "none" else _total(losses, scale)
+        )
+    names = {"value_and_grad": ("value", "grad"), "grad_and_hess": ("grad", "hess")}
+    return [results[name] for name in names.get(case.method, (case.method,))]
+
+
+def _total(losses, scale):
+    try:
+        total = reference.exact_sum(losses)
+    except (OverflowError, ValueError):
+        total = losses.sum()
+    return np.float64(total) * scale, np.abs(total) * scale
+
+
+def _gathered(array, shape):
+    """Sum over the axes that the input was broadcast along."""
+    extra = array.ndim - len(shape)
+    axes = tuple(range(extra)) + tuple(
+        extra + i for i, n in enumerate(shape) if n == 1 and array.shape[extra + i] != 1
+    )
+    return array.sum(axes).reshape(shape), np.abs(array).sum(axes).reshape(shape)
