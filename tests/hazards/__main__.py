@@ -10,7 +10,8 @@ from tests.hazards.registry import HAZARDS
 
 def main():
     if sys.argv[1:] == ["undisturbed"]:
-        return print(work.answers())
+        print(work.answers())
+        return
     name, expected = sys.argv[1:]
     try:
         outcome = next(h for h in HAZARDS if h.name == name).run(expected)

@@ -92,11 +92,12 @@ def read_only_install(_):
         refuses_to_write(package, before)
         outcomes = []
         for home, warned in [(place / "home", False), (package / "home", True)]:
-            variables = NO_VARIABLE | {"HOME": str(home), "XDG_CACHE_HOME": ""}
+            variables = NO_VARIABLE | {"HOME": str(home), "XDG_CACHE_HOME": str(home)}
             outcomes.append(
                 called(root=package.parent, before=before, warned=warned, variables=variables)
             )
-        return together(*outcomes)
+        kept = len(list((place / "home").rglob("*.bin"))) > 0
+        return together(*outcomes, Outcome(right=int(kept), wrong=int(not kept)))
 
 
 def refuses_to_write(folder, before):

@@ -25,7 +25,7 @@ class Outcome:
             setattr(self, name, getattr(self, name) + value)
 
 
-class Skipped(Exception):
+class Skipped(Exception):  # noqa: N818
     """The hazard cannot be tried here; the words say why."""
 
 

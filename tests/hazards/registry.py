@@ -17,9 +17,9 @@ class Hazard:
     name: str
     run: Callable[[str], Outcome]
     layers: tuple[str | None, ...] = LAYERS
-    # Attempts that are enough to find what is rare, and a few.
+    # Attempts that are enough to find what is rare, and that are enough for a look.
     times: int = 10
-    quick: int = 2
+    quick: int = 1
     # Too slow for each run of the tests, or there already, as a test of its own.
     slow: bool = False
 
@@ -45,16 +45,16 @@ HAZARDS = [
     Hazard("kernels: a read-only install", caches.read_only_install, ANY),
     Hazard("kernels: a full disk", caches.full_disk, ANY),
     Hazard("kernels: files may not grow", caches.limited_files, ANY),
-    Hazard("kernels: files that are damaged", caches.damaged, ANY, times=5, quick=1, slow=True),
-    Hazard("kernels: 8 processes compile at once", caches.at_once, ANY, 5, 1, slow=True),
-    Hazard("kernels: two versions in one folder", caches.two_versions, ANY, 5, 1, slow=True),
+    Hazard("kernels: files that are damaged", caches.damaged, ANY, times=5, slow=True),
+    Hazard("kernels: 8 processes compile at once", caches.at_once, ANY, times=5, slow=True),
+    Hazard("kernels: two versions in one folder", caches.two_versions, ANY, times=5, slow=True),
     Hazard("Ctrl-C: mean of 1e9 float32", interrupts.mean, ANY),
     Hazard("Ctrl-C: the same on one thread", interrupts.one_thread, ANY, slow=True),
     Hazard("Ctrl-C: value and gradient of 1e9 float32", interrupts.gradient, ANY, slow=True),
     Hazard("Ctrl-C: mean of 1e9 float16, by pieces", interrupts.pieces, ANY, slow=True),
     Hazard("Ctrl-C: linear model, 1e9 float32", interrupts.linear, ANY, slow=True),
     Hazard("Ctrl-C: during the first calls", interrupts.first_calls, ANY, slow=True),
-    Hazard("memory: 1e4 calls of each function", memory.flat, ANY, times=1, quick=1, slow=True),
+    Hazard("memory: 1e4 calls of each function", memory.flat, ANY, times=1, slow=True),
     Hazard("calls that are refused", failures.bad_arguments, ANY),
     Hazard("results larger than any memory", failures.beyond_memory, ANY),
     Hazard("memory is used up", failures.without_memory, ANY),

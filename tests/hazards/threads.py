@@ -15,8 +15,7 @@ def many(expected):
 
     def call():
         together.wait()
-        for _ in range(CALLS):
-            found.append(work.answers())
+        found.extend(work.answers() for _ in range(CALLS))
 
     threads = [threading.Thread(target=call) for _ in range(THREADS)]
     for thread in threads:
