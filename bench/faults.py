@@ -10,7 +10,6 @@ exit status is 1 if a fit does not end in time, fails, or differs in a bit.
 import argparse
 import logging
 import os
-import platform
 import random
 import signal
 import sys
@@ -28,6 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 import fastloss as fl
+from bench.page import MACHINE, put, table
 
 WORKERS = 2
 ROWS, COLUMNS, CHUNKS = 2_000_000, 20, 16
@@ -173,17 +173,14 @@ def rows_of(tally):
 
 
 def write(path, tally, seed):
-    lines = ["| what | number |", "|---|---:|"]
-    lines += [f"| {name} | {value} |" for name, value in rows_of(tally)]
-    lines += [
+    lines = [
+        *table(["what", "number"], rows_of(tally), right=1),
         "",
         f"Seed {seed}; {ROWS:,} rows of {COLUMNS} columns in {CHUNKS} chunks, two workers; "
-        f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, "
+        f"{MACHINE}, "
         f"distributed {distributed.__version__}.",
     ]
-    before, _, after = path.read_text().partition(MARK)
-    rest = after.partition(MARK)[2]
-    path.write_text("\n".join([before + MARK, *lines, MARK + rest]))
+    put(path, MARK, lines)
 
 
 def main():

@@ -24,6 +24,7 @@ import numpy as np
 
 from fastloss.arrays import NATIVE
 from fastloss.cpu.sizes import BLOCK
+from fastloss.interrupts import import_whole
 from fastloss.typing import Array
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def kernels(
         return None
     found = known.get(input.dtype)
     if found is None and input.dtype in NATIVE:
+        import_whole("fastloss.cpu.ready")
         from fastloss.cpu.ready import Ready
 
         found = known[input.dtype] = Ready(formula, input.dtype)

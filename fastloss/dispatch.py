@@ -13,6 +13,7 @@ import numpy as np
 
 from fastloss import forked  # noqa: F401 - watches forks from the start
 from fastloss.arrays import NATIVE
+from fastloss.interrupts import import_whole
 from fastloss.model import Model
 from fastloss.place import HOST, Home, Host, Place, home_of, is_foreign, library
 
@@ -37,11 +38,13 @@ def elementwise(
         If a back end needs a package that is not installed.
     """
     if device is None and type(input) is type(target) is np.ndarray and _is_plain(weight):
+        import_whole("fastloss.cpu.backend")
         from fastloss.cpu import backend
 
         return backend, HOST
     found = locate({"input": input, "target": target, "weight": weight}, device)
     if found.home == "cpu":
+        import_whole("fastloss.cpu.backend")
         from fastloss.cpu import backend
 
         return backend, found.place()
@@ -107,6 +110,7 @@ def linear(X: Any, y: Any, weight: Any, device: str | None, memory: int) -> Mode
         X, y, weight = (sources.held(value) for value in (X, y, weight))
     found = locate({"X": X, "y": y, "weight": weight}, device)
     if found.home == "cpu":
+        import_whole("fastloss.cpu.model")
         from fastloss.cpu.model import HostModel
         from fastloss.cpu.sparse import is_sparse
 

@@ -2,11 +2,13 @@
 
 A process that was forked has none of its parent's threads, but OpenMP counts on them: its next
 parallel loop waits for ever. Other libraries start such threads too; PyTorch's and Numba's are
-often those of one and the same OpenMP. So forks are watched from ``import fastloss`` on.
+often those of one and the same OpenMP. So forks are watched from ``import fastloss`` on; of earlier
+ones, those are noticed whose process misses the threads that Numba has started.
 """
 
 import os
 import sys
+import threading
 
 # Who starts threads of OpenMP, and keeps them: fastloss itself, and PyTorch.
 STARTERS = ("fastloss.cpu.threads", "torch")
@@ -19,10 +21,33 @@ def lost() -> bool:
     return _lost
 
 
+def _started_by_numba() -> int:
+    """Give how many threads Numba has started for anybody's parallel functions."""
+    parallel = sys.modules.get("numba.np.ufunc.parallel")
+    if not getattr(parallel, "_is_initialized", False):
+        return 0
+    return int(sys.modules["numba"].config.NUMBA_NUM_THREADS)
+
+
 def _after_fork() -> None:
     global _lost
-    _lost = _lost or any(name in sys.modules for name in STARTERS)
+    starters = any(name in sys.modules for name in STARTERS)
+    _lost = _lost or starters or _started_by_numba() > 0
+
+
+def _missed() -> bool:
+    """Whether Numba's threads are gone already, as far as the system tells."""
+    started = _started_by_numba()
+    if not started:
+        return False
+    try:
+        there = len(os.listdir("/proc/self/task"))
+    except OSError:
+        return False
+    # The main thread is one of Numba's.
+    return there - (threading.active_count() - 1) < started
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+    _lost = _missed()

@@ -14,6 +14,8 @@ from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 
+from fastloss.interrupts import import_whole
+
 __all__ = ["get_num_threads", "set_num_threads", "threads"]
 
 _everywhere: int | None = None
@@ -106,6 +108,7 @@ def get_num_threads() -> int:
     >>> fl.get_num_threads() >= 1
     True
     """
+    import_whole("numba")
     import numba
 
     return min(int(numba.get_num_threads()), limit())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastloss.arrays import caller_level
+from fastloss.interrupts import import_whole
 from fastloss.loss import Loss
 from fastloss.losses import MSELoss, SmoothL1Loss
 from fastloss.newton import Steps
@@ -176,6 +177,7 @@ def fitted(
     if not isinstance(loss, Loss):
         raise TypeError(f"loss must be a fastloss.Loss, got {loss!r}")
     _check(method, tol, max_iter, callback)
+    import_whole("scipy.optimize")
     squares = LinearObjective(
         X,
         y,

@@ -6,6 +6,7 @@ import numpy as np
 
 from fastloss.definition import is_auto
 from fastloss.formulas import FORMULAS
+from fastloss.interrupts import import_whole
 from fastloss.loss import Loss
 
 # What a method needs compiled, for totals and for single losses.
@@ -70,6 +71,7 @@ def warmup(
     """
     formulas = [cls() for cls in FORMULAS] if losses is None else _formulas(losses)
     dtypes, methods = _known("dtypes", dtypes, DTYPES), _known("methods", methods, tuple(KINDS))
+    import_whole("fastloss.cpu.ahead")
     from fastloss.cpu.ahead import compilations
 
     todo = [

@@ -13,6 +13,7 @@ import numba
 from numba.extending import overload
 
 from fastloss.cpu.cache import KernelCache
+from fastloss.interrupts import held_back
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -69,8 +70,19 @@ def parallel_kernel(function: Function) -> Function:
     return _cached(numba.njit(parallel=True, **OPTIONS)(function), function, "parallel")
 
 
+def _whole(compile_one: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Compile without being interrupted."""
+
+    def compile_whole(signature: Any) -> Any:
+        with held_back():
+            return compile_one(signature)
+
+    return compile_whole
+
+
 def _cached(dispatcher: Any, function: Function, kind: str) -> Function:
     # Numba's own cache=True knows nothing of the functions a kernel calls: see cache.py.
     if hasattr(dispatcher, "enable_caching"):  # a plain function under NUMBA_DISABLE_JIT
         dispatcher._cache = KernelCache(function, kind)
+        dispatcher.compile = _whole(dispatcher.compile)
     return cast(Function, dispatcher)
