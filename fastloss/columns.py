@@ -40,29 +40,44 @@ def choose(
     ValueError
         If a name is unknown, given twice or found twice, or there are no features.
     """
-    found = Counter(names)
     roles = {"target": target} if weight is None else {"target": target, "weight": weight}
     if target == weight:
         raise ValueError(f"the target {target!r} is the weight too")
     others = [name for name in names if name not in roles.values()]
     chosen = others if features is None else list(features)
     asked = (*roles.values(), *chosen)
-    for name in asked:
-        if not found[name]:
-            raise ValueError(_unknown(source, name, names))
+    _check_known(source, names, asked)
     for role, name in roles.items():
         if name in chosen:
             raise ValueError(f"the {role} {name!r} is among the features")
     for name, count in Counter(chosen).items():
         if count > 1 and features is not None:
             raise ValueError(f"the feature {name!r} is given {count} times")
-    for name in asked:
-        if found[name] > 1:
-            raise ValueError(f"{source} has {found[name]} columns called {name!r}")
+    _check_single(source, names, asked)
     if not chosen:
         beside = " and ".join(f"the {role} {name!r}" for role, name in roles.items())
         raise ValueError(f"no features: {source} must have a column besides {beside}")
     return chosen
+
+
+def check_once(source: object, names: Sequence[str], asked: Sequence[str]) -> None:
+    """Raise ValueError unless each name that is asked for is that of one column."""
+    _check_known(source, names, asked)
+    _check_single(source, names, asked)
+
+
+def _check_known(source: object, names: Sequence[str], asked: Sequence[str]) -> None:
+    there = set(names)
+    for name in asked:
+        if name not in there:
+            raise ValueError(_unknown(source, name, names))
+
+
+def _check_single(source: object, names: Sequence[str], asked: Sequence[str]) -> None:
+    found = Counter(names)
+    for name in asked:
+        if found[name] > 1:
+            raise ValueError(f"{source} has {found[name]} columns called {name!r}")
 
 
 def _unknown(source: object, name: str, names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""The command line: ``fastloss fit``, ``fastloss info``, ``fastloss bench`` and ``warmup``.
+"""The command line: ``fastloss fit``, ``predict``, ``info``, ``bench`` and ``warmup``.
 
 Exit codes: 0 done; 1 a fit that has not converged; 2 what cannot be done, with one line on stderr;
 130 interrupted; 141 nobody reads the output any more.
@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from fastloss import __version__
-from fastloss.cli import bench, fit, info, warmup
+from fastloss.cli import bench, fit, info, predict, warmup
 from fastloss.cli.errors import CommandError, one_line_warnings, say
 
 CANNOT = 2
@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"fastloss {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for command in (fit, info, bench, warmup):
+    for command in (fit, predict, info, bench, warmup):
         sub = commands.add_parser(
             command.__name__.rpartition(".")[2],
             help=command.HELP,

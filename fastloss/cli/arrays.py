@@ -14,6 +14,8 @@ from fastloss.arrays import precision
 from fastloss.cli.errors import CommandError, reading
 from fastloss.typing import Array
 
+OBJECTS = "holds Python objects, which are never loaded: save numbers, such as by astype(float)"
+
 
 class Place(NamedTuple):
     """Where a column lies: an array of the file, and what to index it with."""
@@ -81,8 +83,7 @@ def npy(path: Path) -> ArrayTable:
     CommandError
         If it cannot be read or holds no columns.
     """
-    with reading(path):
-        array = npy_format.open_memmap(path, mode="r")
+    array = mapped(path)
     if array.ndim == 2 and array.dtype.names is None:
         places = _numbered("", "", array.shape[1])
     elif array.ndim == 1 and array.dtype.names is not None:
@@ -93,6 +94,23 @@ def npy(path: Path) -> ArrayTable:
             "in a 2-D array of numbers or a 1-D array with field names"
         )
     return ArrayTable(places, lambda _: array)
+
+
+def mapped(path: Path) -> Array:
+    """Map a .npy file into memory.
+
+    Raises
+    ------
+    CommandError
+        If it cannot be read, or holds Python objects: to read them is to run what they say.
+    """
+    with reading(path):
+        with path.open("rb") as stream:
+            kind = _header(stream)[2]
+        if kind.hasobject:
+            raise CommandError(f"{path} {OBJECTS}")
+        array: Array = npy_format.open_memmap(path, mode="r")
+    return array
 
 
 def npz(path: Path) -> ArrayTable:
@@ -118,7 +136,9 @@ def npz(path: Path) -> ArrayTable:
         for member in file.namelist():
             key = member.removesuffix(".npy")
             with file.open(member) as stream:
-                shape = _shape(stream)
+                shape, _, kind = _header(stream)
+            if kind.hasobject:
+                raise CommandError(f"array {key!r} of {path} {OBJECTS}")
             if len(shape) not in (1, 2):
                 raise CommandError(
                     f"array {key!r} of {path} has the shape {shape}: columns are in arrays of one "
@@ -143,12 +163,12 @@ def _numbered(key: str, prefix: str, count: int) -> list[Place]:
     return [Place(f"{prefix}{j}", key, (slice(None), j)) for j in range(count)]
 
 
-def _shape(stream: IO[bytes]) -> tuple[int, ...]:
-    """Read an array's shape without the array."""
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read an array's shape, order and dtype without the array."""
     version = npy_format.read_magic(stream)
     if version == (1, 0):
-        return npy_format.read_array_header_1_0(stream)[0]
-    return npy_format.read_array_header_2_0(stream)[0]
+        return npy_format.read_array_header_1_0(stream)
+    return npy_format.read_array_header_2_0(stream)
 
 
 def _is_numeric(array: Array) -> bool:

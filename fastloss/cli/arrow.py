@@ -9,6 +9,7 @@ import pyarrow as pa
 from pyarrow import compute, csv, dataset
 
 from fastloss.arrow import TEXT, is_number, to_numpy, value_type, words
+from fastloss.cli import capacity
 from fastloss.cli.errors import CommandError, reading
 from fastloss.typing import Array
 
@@ -35,15 +36,23 @@ class CsvTable:
         self.path = path
         self.names: list[str] = []
         try:
-            with (
-                reading(path),
-                csv.open_csv(path, csv.ReadOptions(block_size=CSV_BLOCK), _parsing("skip")) as file,
-            ):
+            with reading(path), self._open() as file:
                 self.names.extend(file.schema.names)
         except CommandError as error:
-            if EMPTY in str(error):
+            if EMPTY not in str(error):
+                raise
+            if _has_no_rows(path):
                 raise CommandError(f"{path} has no rows") from None
-            raise
+            raise CommandError(
+                f"the first line of {path} is longer than {CSV_BLOCK >> 20} MiB: it has too many "
+                "columns for CSV, or is none"
+            ) from None
+
+    def estimated_rows(self) -> int:
+        """Give the number of rows, as if all were as long as those of the first block."""
+        size = self.path.stat().st_size
+        with reading(self.path), self._open() as file:
+            return int(file.read_next_batch().num_rows * max(1.0, size / CSV_BLOCK))
 
     def columns(self, wanted: Sequence[str]) -> Iterator[Array]:
         """Read the columns, then give them one by one, each forgotten when the next is given."""
@@ -60,6 +69,9 @@ class CsvTable:
     def matrix(self, wanted: Sequence[str]) -> Array | None:
         """Give None: a CSV file holds no arrays."""
         return None
+
+    def _open(self) -> Any:
+        return csv.open_csv(self.path, csv.ReadOptions(block_size=CSV_BLOCK), _parsing("skip"))
 
     def _read(self, wanted: Sequence[str], threads: bool) -> Any:
         ragged: list[Any] = []
@@ -106,14 +118,28 @@ class ParquetTable:
 
     def columns(self, wanted: Sequence[str]) -> Iterator[Array]:
         """Read one column after the other, which is how they lie in the file."""
+        with reading(self.path):
+            rows = int(self._dataset.count_rows())
+        capacity.check(self.path, "a column", 8 * rows)
         for name in wanted:
             with reading(self.path):
                 column = self._dataset.to_table(columns=[name]).column(0)
+            if len(column) != rows:
+                raise CommandError(
+                    f"cannot read {self.path}: column {name!r} has {len(column)} rows, where the "
+                    f"footer says {rows}"
+                )
             yield _numbers(name, column)
 
     def matrix(self, wanted: Sequence[str]) -> Array | None:
         """Give None: a Parquet file holds no arrays."""
         return None
+
+
+def _has_no_rows(path: Path) -> bool:
+    """Whether it is for want of rows that no header was found, not for its length."""
+    with path.open("rb") as file:
+        return path.stat().st_size <= CSV_BLOCK or not file.read(CSV_BLOCK).strip()
 
 
 def _parsing(on_ragged: str, seen: list[Any] | None = None) -> Any:

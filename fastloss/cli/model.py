@@ -10,6 +10,8 @@ from fastloss.cli.tables import Data
 from fastloss.cli.values import WITH_THRESHOLD
 
 INTERCEPT = "intercept"
+# Of the object below; one with other keys, or other meanings of them, has another number.
+FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,9 @@ def described(data: Data, found: Found, loss: str, intercept: bool) -> dict[str,
     coefficients.update(zip(data.features, map(float, result.x[:p]), strict=True))
     scale = result.get("scale")
     return {
+        "format": FORMAT,
         "coefficients": coefficients,
+        "fit_intercept": intercept,
         "loss": loss,
         "beta": found.threshold,
         "fun": float(result.fun),

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from fastloss.cli.errors import CommandError
@@ -31,14 +32,19 @@ def check_output(path: Path, source: Path) -> None:
 
 
 def write(path: Path, text: str) -> None:
+    """Write text to a file, see :func:`replace`."""
+    replace(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def replace(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file by renaming a whole one.
 
     Parameters
     ----------
     path : Path
         The file; one that is there is replaced.
-    text : str
-        What it shall hold.
+    write : callable
+        Writes it to a path of the same extension.
 
     Raises
     ------
@@ -52,7 +58,7 @@ def write(path: Path, text: str) -> None:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
             # In a folder of its own the file gets usual permissions, and no name can clash.
             temporary = Path(folder) / path.name
-            temporary.write_text(text, encoding="utf-8")
+            write(temporary)
             os.replace(temporary, path)
     except OSError as error:
         raise CommandError(f"cannot write {path}: {error.strerror or error}") from None

@@ -5,16 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy_format
 
 from fastloss.arrays import precision
-from fastloss.cli.errors import INSTALL, CommandError, reading
-from fastloss.cli.tables import Data, choose
+from fastloss.cli import capacity
+from fastloss.cli.arrays import mapped
+from fastloss.cli.errors import INSTALL, CommandError
+from fastloss.cli.tables import Data, choose, open_table
 from fastloss.cli.values import shown
 from fastloss.stream.rows import Rows
 from fastloss.typing import Array
 
 PARQUET = (".parquet", ".pq")
+# A number and a comma, of a byte each, become eight bytes.
+WIDENED = 4
 # Rows that are looked through at once.
 ROWS = 1 << 16
 
@@ -45,10 +48,17 @@ def open_rows(
             "held in memory: raise the limit, or write it as Parquet, which is read block by block "
             "(pyarrow.csv.open_csv gives the batches that pyarrow.parquet.ParquetWriter takes)"
         )
+    if kind == ".csv":
+        _check_csv(path, target, features, memory)
     if kind not in (*PARQUET, ".npy"):
         return None
     found = _npy(path, target, features) if kind == ".npy" else _parquet(path, target, features)
-    if found is None or _bytes(found.X) <= memory:
+    if found is None:
+        return None
+    if _bytes(found.X) <= memory:
+        if kind != ".npy":  # which is mapped
+            hint = ": with a lower --memory-limit it is read block by block"
+            capacity.check(path, "the features", _bytes(found.X), hint)
         return None
     if drop_missing:
         raise CommandError(
@@ -95,6 +105,20 @@ class Columns:
         return chosen
 
 
+def _check_csv(path: Path, target: str, features: Sequence[str] | None, memory: int) -> None:
+    """Refuse a file of many short numbers, which take more in memory than on disk."""
+    if path.stat().st_size * WIDENED <= memory:
+        return
+    table: Any = open_table(path)
+    size = 8 * len(choose(path, table.names, target, features)) * table.estimated_rows()
+    if size > memory:
+        raise CommandError(
+            f"the features of {path} take about {shown(size)} in memory, by its first rows, more "
+            f"than --memory-limit {shown(memory)}, and CSV is held in memory: raise the limit, "
+            "choose fewer --features, or write it as Parquet, which is read block by block"
+        )
+
+
 def _parquet(path: Path, target: str, features: Sequence[str] | None) -> Data | None:
     try:
         from fastloss.stream.parquet import Parquet
@@ -110,8 +134,7 @@ def _parquet(path: Path, target: str, features: Sequence[str] | None) -> Data | 
 def _npy(path: Path, target: str, features: Sequence[str] | None) -> Data | None:
     from fastloss.stream.mapped import Mapped
 
-    with reading(path):
-        array = npy_format.open_memmap(path, mode="r")
+    array = mapped(path)
     if array.ndim != 2 or array.dtype.kind not in "biuf":
         return None
     chosen = choose(path, [str(j) for j in range(array.shape[1])], target, features)

@@ -27,7 +27,9 @@ class Part:
         """Read the next rows, as many as each of ``outs`` has, which are one for each column."""
         filled, rows = 0, len(outs[0])
         while filled < rows:
-            batch = next(self._batches) if self._rest is None else self._rest
+            batch = next(self._batches, None) if self._rest is None else self._rest
+            if batch is None:
+                raise OSError("the Parquet files have fewer rows than their footers say")
             taken = batch.slice(0, rows - filled)
             high = filled + len(taken)
             for name, out in zip(self._names, outs, strict=True):

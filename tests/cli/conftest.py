@@ -61,3 +61,30 @@ def csv(tmp_path):
         return path
 
     return csv
+
+
+@pytest.fixture
+def described():
+    """A model as ``fit --output`` writes it: y = 1 + 2 a."""
+    return {
+        "format": 1,
+        "coefficients": {"intercept": 1.0, "a": 2.0},
+        "fit_intercept": True,
+        "loss": "huber",
+        "beta": 1.5,
+        "fun": 0.25,
+        "scale": 1,
+        "n_rows": 10,
+        "n_dropped": 0,
+        "n_outliers": None,
+        "n_iter": 3,
+        "success": True,
+        "message": "converged",
+    }
+
+
+@pytest.fixture
+def model(described, tmp_path):
+    path = tmp_path / "given.json"
+    path.write_text(json.dumps(described))
+    return path

@@ -21,7 +21,7 @@ from fastloss.cli import tables
 # MASS::rlm(stack.loss ~ ., stackloss) in R, to the digits of its summary.
 RLM = {"intercept": -41.0265, "Air.Flow": 0.8294, "Water.Temp": 0.9261, "Acid.Conc.": -0.1278}
 KEYS = [
-    *("coefficients", "loss", "beta", "fun", "scale"),
+    *("format", "coefficients", "fit_intercept", "loss", "beta", "fun", "scale"),
     *("n_rows", "n_dropped", "n_outliers", "n_iter", "success", "message"),
 ]
 
