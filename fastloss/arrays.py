@@ -225,7 +225,8 @@ def _overlap_partly(out: Array, other: Array) -> bool:
     if not np.may_share_memory(out, other):
         return False
     same = out is other or (
-        out.__array_interface__["data"] == other.__array_interface__["data"]
+        # The address: the mark of a read-only view beside it makes no other memory.
+        out.__array_interface__["data"][0] == other.__array_interface__["data"][0]
         and out.shape == other.shape
         and out.strides == other.strides
         and out.dtype == other.dtype

@@ -73,14 +73,15 @@ def rho(loss: Loss) -> Callable[[ArrayLike], Array]:
             raise ValueError(f"z must not be negative, got {squares.min()}")
         result = np.empty((3, *squares.shape))
         residuals = np.sqrt(squares)
-        values: Any = result[0]
+        values: Any = result[0, ...]  # with the dots, an array even where z has no axes
         elements(residuals, 0.0, out=values)
         values *= 2
         grad, hess = elements.grad_and_hess(residuals, 0.0)
         zero = squares == 0
         square = np.where(zero, 1.0, squares)
-        result[1] = np.where(zero, hess, grad / np.sqrt(square))
-        result[2] = np.where(zero, 0.0, (hess - result[1]) / (2 * square))
+        with np.errstate(over="ignore"):  # near 0 derivatives are infinite, far from it 0
+            result[1] = np.where(zero, hess, grad / np.sqrt(square))
+            result[2] = np.where(zero, 0.0, (hess - result[1]) / square / 2)
         return result
 
     return of_squares

@@ -273,6 +273,8 @@ def checked_limit(memory_limit: int) -> int:
     """Give the bytes that may be used, or raise the error that says what is wrong with them."""
     if isinstance(memory_limit, bool) or not isinstance(memory_limit, int | float | np.number):
         raise TypeError(f"memory_limit must be a number of bytes, got {memory_limit!r}")
+    if isinstance(memory_limit, np.number):  # half precision cannot be compared with a million
+        memory_limit = memory_limit.item()
     if not memory_limit >= LEAST_MEMORY or memory_limit == np.inf:
         raise ValueError(
             f"memory_limit must be at least {LEAST_MEMORY:,} bytes and finite, got {memory_limit!r}"

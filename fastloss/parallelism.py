@@ -126,7 +126,10 @@ def limit() -> int:
 def _checked(count: int) -> int:
     if isinstance(count, bool) or not hasattr(count, "__index__"):
         raise TypeError(f"count must be an integer, got {type(count).__name__}")
-    number = count.__index__()
+    try:
+        number = count.__index__()
+    except TypeError:  # arrays have the method, and refuse by it
+        raise TypeError(f"count must be an integer, got {type(count).__name__}") from None
     if number < 1:
         raise ValueError(f"count must be at least 1, got {number}")
     return number

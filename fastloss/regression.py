@@ -219,7 +219,7 @@ def _check(method: str, tol: float, max_iter: int, callback: object) -> None:
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be callable or None, got {callback!r}")
     names = ["auto", *SCIPY_METHODS]
-    if method not in names:
+    if not isinstance(method, str) or method not in names:
         raise ValueError(f"method must be one of {', '.join(names)}, got {method!r}")
     tolerance = as_real("tol", tol)
     if tolerance.ndim or not 0 <= tolerance < np.inf:

@@ -82,7 +82,8 @@ class ResidualObjective:
         self.loss = loss
         self.weight = None if weight is None else as_real("weight", weight)
         if self.weight is not None:
-            check_weights(float(self.weight.min(initial=np.inf)), self._sum_of_weights())
+            least = float(self.weight.min()) if self.weight.size else 0.0
+            check_weights(least, self._sum_of_weights())
 
     def _sum_of_weights(self) -> float:
         assert self.weight is not None
@@ -93,7 +94,8 @@ class ResidualObjective:
                 f"weight must broadcast to the target's shape {self.target.shape}, got "
                 f"{self.weight.shape}"
             ) from None
-        return float(whole.sum(dtype=np.float64))
+        with np.errstate(over="ignore"):  # an infinite sum is refused
+            return float(whole.sum(dtype=np.float64))
 
     def __call__(self, w: ArrayLike) -> tuple[float, Vector]:
         """Give value and gradient at ``w``, for ``minimize(obj, w0, jac=True)``.

@@ -1,6 +1,7 @@
 """Compiling ahead, for images and containers whose first call is not to wait."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
@@ -93,7 +94,7 @@ def warmup(
 
 def _formulas(losses: Iterable[Loss]) -> list[object]:
     found: dict[type, object] = {}
-    for loss in losses:
+    for loss in _items("losses", losses):
         if not isinstance(loss, Loss):
             raise TypeError(f"losses must be losses, got {loss!r}")
         if is_auto(loss):
@@ -103,8 +104,17 @@ def _formulas(losses: Iterable[Loss]) -> list[object]:
 
 
 def _known(name: str, given: Iterable[str], allowed: tuple[str, ...]) -> list[str]:
-    chosen = [given] if isinstance(given, str) else list(dict.fromkeys(map(str, given)))
+    chosen = (
+        [given] if isinstance(given, str) else list(dict.fromkeys(map(str, _items(name, given))))
+    )
     for item in chosen:
         if item not in allowed:
             raise ValueError(f"{name} must be among {', '.join(allowed)}, got {item!r}")
     return chosen
+
+
+def _items(name: str, given: Iterable[Any]) -> list[Any]:
+    try:
+        return list(given)
+    except TypeError:
+        raise TypeError(f"{name} must be an iterable, got {given!r}") from None

@@ -88,3 +88,9 @@ def test_what_is_no_function_of_the_square_is_refused(loss, error, words):
 def test_a_negative_square_is_refused():
     with pytest.raises(ValueError, match="z must not be negative, got -1"):
         fl.optimize.rho(fl.MSELoss())([1.0, -1.0])
+
+
+def test_rho_of_one_number_is_that_of_an_array_of_it():
+    rho = fl.optimize.rho(fl.SmoothL1Loss(beta=0.5))
+    for z in (0.0, 0.1, 4.0, 5e-324, 1e308):
+        assert rho(z).tolist() == rho([z])[:, 0].tolist()

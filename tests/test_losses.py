@@ -551,3 +551,17 @@ def test_memory_maps_are_read_where_they_lie(tmp_path):
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     assert fl.SmoothL1Loss()(mapped, y) == fl.SmoothL1Loss()(x, y)
     np.testing.assert_array_equal(fl.SmoothL1Loss().grad(mapped, y), fl.SmoothL1Loss().grad(x, y))
+
+
+def test_out_may_be_the_memory_that_an_input_sees_read_only():
+    x = np.array([3.0, 0.5])
+    seen = x[...]
+    seen.flags.writeable = False
+    assert fl.MSELoss(reduction="sum").grad(seen, np.zeros(2), out=x).tolist() == [6.0, 1.0]
+
+
+def test_infinities_are_summed_back_to_a_broadcast_input_without_a_warning():
+    target = np.array([math.inf, -math.inf])
+    assert math.isnan(fl.HuberLoss(reduction="sum", delta=math.inf).grad(0.0, target))
+    huge = np.full(2, -3e38, np.float32)
+    assert fl.HuberLoss(reduction="sum", delta=math.inf).grad(np.float32(0), huge) == math.inf

@@ -191,3 +191,8 @@ def test_value_grad_hess_has_the_same_bits_for_any_number_of_threads():
         numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
     for a, b in zip(several, alone, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_an_infinite_memory_limit_of_half_precision_is_refused():
+    with pytest.raises(ValueError, match="memory_limit must be at least"):
+        fl.LinearObjective(np.ones((3, 1)), np.ones(3), memory_limit=np.float16(np.inf))

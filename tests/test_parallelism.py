@@ -6,6 +6,7 @@ import sys
 import threading
 
 import numba
+import numpy as np
 import pytest
 
 import fastloss as fl
@@ -179,3 +180,8 @@ def test_a_number_that_is_none_is_refused(set_to, count, error, words):
 def test_the_first_import_stays_without_numba():
     code = "import sys; fl.set_num_threads(1); print('numba' in sys.modules)"
     assert printed(code) == ["False"]
+
+
+def test_an_array_is_no_count():
+    with pytest.raises(TypeError, match="count must be an integer, got ndarray"):
+        fl.set_num_threads(np.ones(2))

@@ -505,3 +505,8 @@ def test_columns_whose_first_rows_are_nothing_like_the_others_are_measured():
     frame, point = Frame.of(squares)
     np.testing.assert_allclose(frame.means[:2], X[1200:].mean(axis=0), rtol=0, atol=1e-4)
     np.testing.assert_allclose(np.diag(point.gram)[:2], 2 * deviations**2, rtol=1e-4)
+
+
+def test_an_array_is_no_name_of_a_method():
+    with pytest.raises(ValueError, match="method must be one of auto"):
+        fl.fit(np.ones((3, 1)), np.ones(3), method=np.zeros(2))

@@ -113,3 +113,19 @@ def test_weights_are_checked_once(weight, words):
         fl.optimize.ResidualObjective(
             lambda w: w, lambda w, u: u, np.zeros(2), fl.SmoothL1Loss(), weight=weight
         )
+
+
+def test_weights_may_be_whole_numbers():
+    x = np.arange(3.0)
+
+    def value(weight):
+        objective = fl.optimize.ResidualObjective(
+            lambda w: w[0] * x, lambda w, u: np.array([u @ x]), x, fl.MSELoss(), weight=weight
+        )
+        return objective([2.0])[0]
+
+    assert value(np.array([1, 2, 1])) == value([1.0, 2.0, 1.0]) == 1.5
+    with pytest.raises(ValueError, match="weight must not be negative"):
+        value([1, -1, 1])
+    with pytest.raises(ValueError, match="weight must have a positive finite sum, got inf"):
+        value([1e308, 1e308, 1e308])

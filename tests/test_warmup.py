@@ -86,3 +86,9 @@ def test_what_cannot_be_compiled_is_refused(arguments, error, message):
 def test_a_warm_loss_computes():
     fl.warmup([fl.L1Loss()], dtypes="float64", methods="value", large=False)
     assert fl.L1Loss()(np.array([3.0]), np.array([1.0])) == 2.0
+
+
+@pytest.mark.parametrize("name", ["losses", "dtypes", "methods"])
+def test_what_is_no_iterable_is_named(name):
+    with pytest.raises(TypeError, match=f"{name} must be an iterable, got 1"):
+        fl.warmup(**{name: 1})

@@ -110,8 +110,11 @@ class Folded:
     def __setitem__(self, index: Index, part: Array) -> None:
         """Add a rectangle's sum to where it came from."""
         own = tuple(slice(0, 1) if i in self._axes else s for i, s in enumerate(index))
-        self._sum[own] += part.sum(axis=self._axes, dtype=np.float64, keepdims=True)
+        # Infinities, and what overflows to them, go where arithmetic takes them, unannounced.
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._sum[own] += part.sum(axis=self._axes, dtype=np.float64, keepdims=True)
 
     def finish(self) -> None:
         """Write the sums to the output."""
-        self.out[...] = self._sum.reshape(self.out.shape)
+        with np.errstate(over="ignore"):
+            self.out[...] = self._sum.reshape(self.out.shape)
