@@ -20,7 +20,7 @@ class Hazard:
     # Attempts that are enough to find what is rare, and that are enough for a look.
     times: int = 10
     quick: int = 1
-    # Too slow for each run of the tests, or there already, as a test of its own.
+    # Tried by bench/hazards.py alone: too slow for the tests, or there already, as one of its own.
     slow: bool = False
 
 

@@ -7,7 +7,10 @@ import pytest
 from tests.hazards.attempt import attempt
 from tests.hazards.registry import HAZARDS, Hazard
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX processes")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name != "posix", reason="POSIX processes"),
+]
 
 
 @pytest.mark.parametrize(
@@ -16,10 +19,10 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX processes")
         pytest.param(
             hazard,
             layer,
-            marks=[pytest.mark.slow] if hazard.slow else [],
             id=hazard.name if layer is None else f"{hazard.name}, {layer}",
         )
         for hazard in HAZARDS
+        if not hazard.slow
         for layer in hazard.layers
     ],
 )
