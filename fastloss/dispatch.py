@@ -38,20 +38,21 @@ def elementwise(
         If a back end needs a package that is not installed.
     """
     if device is None and type(input) is type(target) is np.ndarray and _is_plain(weight):
-        import_whole("fastloss.cpu.backend")
-        from fastloss.cpu import backend
-
-        return backend, HOST
+        return _host(), HOST
     found = locate({"input": input, "target": target, "weight": weight}, device)
     if found.home == "cpu":
-        import_whole("fastloss.cpu.backend")
-        from fastloss.cpu import backend
-
-        return backend, found.place()
+        return _host(), found.place()
     from fastloss.cuda import backend as cuda_backend
     from fastloss.cuda import ordinary  # noqa: F401 - which the next call finds
 
     return cuda_backend, found.place()
+
+
+def _host() -> ModuleType:
+    import_whole("fastloss.cpu.backend")
+    from fastloss.cpu import backend
+
+    return backend
 
 
 def at_once(

@@ -9,9 +9,13 @@ ones, those are noticed whose process misses the threads that Numba has started.
 import os
 import sys
 import threading
+from pathlib import Path
 
 # Who starts threads of OpenMP, and keeps them: fastloss itself, and PyTorch.
 STARTERS = ("fastloss.cpu.threads", "torch")
+
+STATUS = Path("/proc/self/stat")
+FORKED_NOT_EXECUTED = 0x40  # PF_FORKNOEXEC of Linux's include/linux/sched.h
 
 _lost = False
 
@@ -36,16 +40,18 @@ def _after_fork() -> None:
 
 
 def _missed() -> bool:
-    """Whether Numba's threads are gone already, as far as the system tells."""
+    """Whether a fork has taken Numba's threads already, as far as Linux tells."""
     started = _started_by_numba()
     if not started:
         return False
     try:
+        flags = int(STATUS.read_text().rpartition(")")[2].split()[6])
         there = len(os.listdir("/proc/self/task"))
-    except OSError:
+    except (OSError, ValueError, IndexError):
         return False
-    # The main thread is one of Numba's.
-    return there - (threading.active_count() - 1) < started
+    # The main thread is one of Numba's. Alone, too few threads say nothing: Numba counts as having
+    # started them from the first question for their number on.
+    return bool(flags & FORKED_NOT_EXECUTED) and there - (threading.active_count() - 1) < started
 
 
 if hasattr(os, "register_at_fork"):

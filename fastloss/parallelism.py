@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
-from pathlib import Path
 
+from fastloss import container
 from fastloss.interrupts import import_whole
 
 __all__ = ["get_num_threads", "set_num_threads", "threads"]
@@ -21,8 +21,6 @@ __all__ = ["get_num_threads", "set_num_threads", "threads"]
 _everywhere: int | None = None
 _here: ContextVar[int | None] = ContextVar("fastloss_threads", default=None)
 
-MEMBERSHIP = Path("/proc/self/cgroup")
-HIERARCHY = Path("/sys/fs/cgroup")
 NO_LIMIT = 2**31
 
 
@@ -151,35 +149,15 @@ def _openmp() -> int:
 @cache
 def _quota() -> int:
     """Give the cores that the process's control group may use, rounded up, as Linux tells them."""
-    try:
-        members = MEMBERSHIP.read_text().splitlines()
-    except OSError:
-        return NO_LIMIT
-    least = math.inf
-    for line in members:
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            for folder in _upwards(HIERARCHY, path):
-                least = min(least, _cores_of(folder, "cpu.max"))
-        elif "cpu" in controllers.split(","):
-            for folder in _upwards(HIERARCHY / "cpu", path):
-                least = min(least, _cores_of(folder, "cpu.cfs_quota_us", "cpu.cfs_period_us"))
+    files = "cpu.max", "cpu.cfs_quota_us", "cpu.cfs_period_us"
+    least = min(map(_share, container.settings("cpu", *files)), default=math.inf)
     return max(1, math.ceil(least)) if math.isfinite(least) else NO_LIMIT
 
 
-def _upwards(root: Path, path: str) -> Iterator[Path]:
-    """Give a group's folder and those above, each of which may limit it."""
-    folder = root / path.lstrip("/")
-    yield folder
-    while folder != root:
-        folder = folder.parent
-        yield folder
-
-
-def _cores_of(folder: Path, *names: str) -> float:
+def _share(words: list[str]) -> float:
     """Give quota by period; infinity where there is no quota ("max", or -1)."""
     try:
-        quota, period = " ".join((folder / name).read_text() for name in names).split()
+        quota, period = words
         return int(quota) / int(period) if int(quota) > 0 else math.inf
-    except (OSError, ValueError, ZeroDivisionError):
+    except (ValueError, ZeroDivisionError):
         return math.inf

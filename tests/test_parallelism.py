@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastloss as fl
-from fastloss import parallelism
+from fastloss import container, parallelism
 from fastloss.cpu.threads import several
 
 EVERY = 10**9  # elements enough for all threads
@@ -156,8 +156,8 @@ def test_the_share_of_a_container_is_a_ceiling(membership, files, cores, tmp_pat
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(parallelism, "MEMBERSHIP", tmp_path / "membership")
-    monkeypatch.setattr(parallelism, "HIERARCHY", tmp_path)
+    monkeypatch.setattr(container, "MEMBERSHIP", tmp_path / "membership")
+    monkeypatch.setattr(container, "HIERARCHY", tmp_path)
     assert parallelism._quota.__wrapped__() == cores
 
 

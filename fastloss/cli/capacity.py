@@ -1,23 +1,18 @@
 """How much memory there can be at all, for what a file claims to hold."""
 
 import os
-from contextlib import suppress
 from math import inf
 from pathlib import Path
 
+from fastloss import container
 from fastloss.cli.errors import CommandError
 from fastloss.cli.values import shown
-
-# Of this process's control group, as a container shows them.
-CONTAINER = (
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
 
 
 def memory() -> float:
     """Give the least of the machine's, the container's and the process's memory in bytes."""
-    return min(_physical(), _limit(), *map(_of_container, CONTAINER))
+    granted = container.settings("memory", "memory.max", "memory.limit_in_bytes")
+    return min(_physical(), _limit(), *map(_number, granted))
 
 
 def check(path: Path, what: str, size: int, hint: str = "") -> None:
@@ -62,7 +57,9 @@ def _limit() -> float:
     return inf if soft == RLIM_INFINITY else float(soft)
 
 
-def _of_container(path: Path) -> float:
-    with suppress(OSError, ValueError):  # none, or "max"
-        return float(int(path.read_text()))
-    return inf
+def _number(words: list[str]) -> float:
+    try:
+        (number,) = words
+        return float(int(number))
+    except ValueError:  # "max"
+        return inf

@@ -14,6 +14,11 @@ class CommandError(Exception):
     """What was asked for cannot be done; the message is for the user, as one line."""
 
 
+def needs_pyarrow(kind: str) -> CommandError:
+    """Give the error for files of a kind that cannot be read or written without pyarrow."""
+    return CommandError(f"{kind} files need pyarrow: {INSTALL}")
+
+
 def say(text: object) -> None:
     """Write one line to stderr, under the program's name.
 

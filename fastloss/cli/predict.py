@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastloss.cli import save, stored, tables
-from fastloss.cli.errors import INSTALL, CommandError, say
+from fastloss.cli.errors import CommandError, needs_pyarrow, say
 from fastloss.columns import check_once
 from fastloss.typing import Vector
 
@@ -99,10 +99,11 @@ def predicted(model: stored.Model, path: Path) -> Vector:
 
 
 def _write_csv(path: Path, found: Vector) -> None:
-    pa = _pyarrow()
-    from pyarrow import csv
-
-    csv.write_csv(pa.table({COLUMN: found}), path)
+    try:
+        from pyarrow import csv, table
+    except ImportError:
+        raise needs_pyarrow(".csv") from None
+    csv.write_csv(table({COLUMN: found}), path)
 
 
 def _write_npy(path: Path, found: Vector) -> None:
@@ -110,18 +111,11 @@ def _write_npy(path: Path, found: Vector) -> None:
 
 
 def _write_parquet(path: Path, found: Vector) -> None:
-    pa = _pyarrow()
-    from pyarrow import parquet
-
-    parquet.write_table(pa.table({COLUMN: found}), path)
-
-
-def _pyarrow() -> Any:
     try:
-        import pyarrow as pa
+        from pyarrow import parquet, table
     except ImportError:
-        raise CommandError(f"CSV and Parquet files need pyarrow: {INSTALL}") from None
-    return pa
+        raise needs_pyarrow(".parquet") from None
+    parquet.write_table(table({COLUMN: found}), path)
 
 
 WRITERS: Mapping[str, Callable[[Path, Vector], None]] = MappingProxyType(

@@ -128,6 +128,10 @@ def _is_size(value: Any) -> bool:
 
 FINITE = Rule("a finite number", _is_finite)
 SIZE = Rule("an integer of at least 0", _is_size)
+NOTHING_OR_LENGTH = Rule(
+    "null or a finite number of at least 0",
+    lambda value: value is None or (_is_finite(value) and value >= 0),
+)
 YES_OR_NO = Rule("true or false", lambda value: isinstance(value, bool))
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
@@ -135,15 +139,9 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "coefficients": Rule("an object of numbers", lambda value: isinstance(value, dict)),
         "fit_intercept": YES_OR_NO,
         "loss": Rule(f"one of {', '.join(LOSSES)}", lambda value: value in LOSSES),
-        "beta": Rule(
-            "null or a finite number of at least 0",
-            lambda value: value is None or (_is_finite(value) and value >= 0),
-        ),
+        "beta": NOTHING_OR_LENGTH,
         "fun": FINITE,
-        "scale": Rule(
-            "null or a finite number of at least 0",
-            lambda value: value is None or (_is_finite(value) and value >= 0),
-        ),
+        "scale": NOTHING_OR_LENGTH,
         "n_rows": SIZE,
         "n_dropped": SIZE,
         "n_outliers": Rule(

@@ -9,7 +9,7 @@ import numpy as np
 from fastloss.arrays import precision
 from fastloss.cli import capacity
 from fastloss.cli.arrays import mapped
-from fastloss.cli.errors import INSTALL, CommandError
+from fastloss.cli.errors import CommandError, needs_pyarrow
 from fastloss.cli.tables import Data, choose, open_table
 from fastloss.cli.values import shown
 from fastloss.stream.rows import Rows
@@ -123,7 +123,7 @@ def _parquet(path: Path, target: str, features: Sequence[str] | None) -> Data | 
     try:
         from fastloss.stream.parquet import Parquet
     except ImportError:
-        raise CommandError(f"{path.suffix or 'Parquet'} files need pyarrow: {INSTALL}") from None
+        raise needs_pyarrow(path.suffix or "Parquet") from None
     try:
         rows = Parquet(path, target, features)
     except (OSError, TypeError, ValueError):

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastloss.arrays import precision
-from fastloss.cli.errors import INSTALL, CommandError
+from fastloss.cli.errors import CommandError, needs_pyarrow
 from fastloss.columns import choose as choose_names
 from fastloss.typing import Array, Vector
 
@@ -141,7 +141,7 @@ def open_table(path: Path) -> Table:
     try:
         from fastloss.cli.arrow import CsvTable, ParquetTable
     except ImportError:
-        raise CommandError(f"{kind} files need pyarrow: {INSTALL}") from None
+        raise needs_pyarrow(kind) from None
     return CsvTable(path) if kind == ".csv" else ParquetTable(path)
 
 

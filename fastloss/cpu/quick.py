@@ -4,7 +4,7 @@ Divisions take a core as long as all else in a sum of losses. The threshold is t
 elements, so two multiplications by its reciprocal do, which is kept with its rounding error.
 """
 
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -50,13 +50,11 @@ def ratio(a: float, b: float) -> float:
 
 def quick(formula: Any, dtype: np.dtype[Any]) -> Any:
     """Give what computes the same and sooner, where there is such a formula."""
-    if type(formula) is not SmoothL1:
-        return formula
-    low, high = _thresholds(dtype)
-    return QuickSmoothL1(*formula) if low <= formula.beta <= high else formula
+    return _quick(formula, dtype) if type(formula) is SmoothL1 else formula
 
 
-@cache
-def _thresholds(dtype: np.dtype[Any]) -> tuple[float, float]:
+@lru_cache(maxsize=256)
+def _quick(formula: SmoothL1, dtype: np.dtype[Any]) -> SmoothL1:
     exponent = EXPONENTS[dtype.name]
-    return 2.0**-exponent, 2.0**exponent
+    ordinary = 2.0**-exponent <= formula.beta <= 2.0**exponent
+    return QuickSmoothL1(*formula) if ordinary else formula

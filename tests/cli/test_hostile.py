@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fastloss import container
 from fastloss.cli import arrow, capacity
 from tests.cli import forged
 
@@ -127,18 +128,20 @@ def test_data_that_do_not_fit_the_process(tmp_path, kind):
 
 @pytest.mark.parametrize(("text", "there"), [("1000\n", 1000), ("max\n", None), (None, None)])
 def test_memory_is_what_a_container_has(tmp_path, monkeypatch, text, there):
-    path = tmp_path / "memory.max"
-    if text is not None:
-        path.write_text(text)
-    monkeypatch.setattr(capacity, "CONTAINER", [])
+    monkeypatch.setattr(container, "MEMBERSHIP", tmp_path / "none")
     most = capacity.memory()
     assert most > 10**8
-    monkeypatch.setattr(capacity, "CONTAINER", [path])
+    (tmp_path / "membership").write_text("0::/here\n")
+    (tmp_path / "here").mkdir()
+    if text is not None:
+        (tmp_path / "here" / "memory.max").write_text(text)
+    monkeypatch.setattr(container, "MEMBERSHIP", tmp_path / "membership")
+    monkeypatch.setattr(container, "HIERARCHY", tmp_path)
     assert capacity.memory() == (there or most)
 
 
-def test_memory_where_the_system_does_not_tell(monkeypatch):
-    monkeypatch.setattr(capacity, "CONTAINER", [])
+def test_memory_where_the_system_does_not_tell(tmp_path, monkeypatch):
+    monkeypatch.setattr(container, "MEMBERSHIP", tmp_path / "none")
     monkeypatch.delattr(os, "sysconf")
     monkeypatch.setitem(sys.modules, "resource", None)
     assert capacity.memory() == float("inf")

@@ -90,6 +90,19 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     assert run(code, "omp") == ["0" if starter == "torch" or not threads else "1"]
 
 
+@pytest.mark.parametrize("asked", ["get_num_threads()", "set_num_threads(1)"])
+def test_numba_that_was_asked_for_its_threads_before_the_import_has_lost_none(asked):
+    code = f"""
+import os
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # its threads would pass for Numba's
+import numba
+numba.{asked}
+import fastloss
+print(fastloss.forked.lost())
+"""
+    assert run(code, "omp") == ["False"]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_child_forked_while_a_thread_compiles_does_not_wait_for_it():
     code = """

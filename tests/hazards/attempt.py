@@ -9,24 +9,16 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from tests.hazards.others import KERNEL
 from tests.hazards.outcome import Outcome
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 180.0
-PROBE = """
-import numba
-@numba.njit(parallel=True)
-def total(n):
-    found = 0
-    for i in numba.prange(n):
-        found += i
-    return found
-total(10)
-"""
 
 
-def attempt(hazard, layer, deadline=DEADLINE):
+def attempt(hazard, layer, deadline=None):
     """Try a hazard once under a threading layer, or under none in particular."""
+    deadline = hazard.deadline if deadline is None else deadline
     reason = "" if layer is None else absent(layer)
     if reason:
         return Outcome(skipped=reason)
@@ -62,7 +54,7 @@ def undisturbed():
 @cache
 def absent(layer):
     """Say why a threading layer cannot be used here, in one line; nothing where it can."""
-    ended = process(["-c", PROBE], layer, DEADLINE)
+    ended = process(["-c", KERNEL], layer, DEADLINE)
     if ended is None:
         return f"{layer}: a first parallel loop did not end"
     status, _, errors = ended

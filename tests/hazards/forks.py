@@ -6,21 +6,10 @@ import sys
 import threading
 
 from tests.hazards import work
+from tests.hazards.others import KERNEL
 from tests.hazards.outcome import Skipped, compared
 
 CHILDREN = 4
-KERNEL = """
-import numba
-
-@numba.njit(parallel=True)
-def total(count):
-    found = 0
-    for i in numba.prange(count):
-        found += i
-    return found
-
-total(1000)
-"""
 
 
 def before_any_call(expected):
@@ -69,6 +58,7 @@ for _ in range({CHILDREN}):
         status = 3
         try:
             from tests.hazards import work
+from tests.hazards.others import KERNEL
             status = 0 if work.answers() == {expected!r} else 2
         finally:
             os._exit(status)

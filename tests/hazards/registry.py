@@ -20,6 +20,7 @@ class Hazard:
     # Attempts that are enough to find what is rare, and that are enough for a look.
     times: int = 10
     quick: int = 1
+    deadline: float = 180.0
     # Tried by bench/hazards.py alone: too slow for the tests, or there already, as one of its own.
     slow: bool = False
 
@@ -54,7 +55,9 @@ HAZARDS = [
     Hazard("Ctrl-C: mean of 1e9 float16, by pieces", interrupts.pieces, ANY, slow=True),
     Hazard("Ctrl-C: linear model, 1e9 float32", interrupts.linear, ANY, slow=True),
     Hazard("Ctrl-C: during the first calls", interrupts.first_calls, ANY, slow=True),
-    Hazard("memory: 1e4 calls of each function", memory.flat, ANY, times=1, slow=True),
+    Hazard(
+        "memory: 1e4 calls of each function", memory.flat, ANY, times=1, deadline=900.0, slow=True
+    ),
     Hazard("calls that are refused", failures.bad_arguments, ANY),
     Hazard("results larger than any memory", failures.beyond_memory, ANY),
     Hazard("memory is used up", failures.without_memory, ANY),
