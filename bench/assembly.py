@@ -33,6 +33,7 @@ from numba.core.caching import NullCache
 from fastloss.cpu import elementwise, linear, sums
 from fastloss.cpu.formula import bind
 from fastloss.cpu.jit import OPTIONS
+from fastloss.cpu.quick import QuickSmoothL1
 from fastloss.formulas import FORMULAS, SmoothL1
 
 # Fewer elements than a line has, which an output stored past the cache must begin with.
@@ -71,6 +72,10 @@ class Demand(NamedTuple):
     products: bool = False
     streamed: int = 0
     """The outputs that are stored past the cache."""
+    ahead: bool = False
+    """Whether memory is brought before it is read."""
+    divides: bool = True
+    """Whether loops may divide."""
 
 
 def cases() -> list[Case]:
@@ -100,6 +105,8 @@ LABEL = re.compile(r"(\.?L[\w.$]+):")
 JUMP = re.compile(r"(?:j\w+|b(?:\.\w+)?|cbn?z|tbn?z)\s+(?:[^#\s]+,\s*)?(?:#\w+,\s*)?(\.?L[\w.$]+)$")
 ELEMENT_BY_ELEMENT = re.compile(r"^\s*(v?p?gather\w+|vp?scatter\w+|ld1[swd]\s.*\[\w+, z)", re.M)
 
+BROUGHT = re.compile(r"^\s*(prefetch\w*|prfm)\b", re.M)
+DIVISION = re.compile(r"\s*(v?div[ps][sd]|fdiv)\b")
 PAST_THE_CACHE = re.compile(r"^\s*(v?movntp[sd]|stnp)\b", re.M)
 
 
@@ -140,6 +147,18 @@ def operation():
 
 def packed_loops(assembly: str) -> list[Counter]:
     """Count the packed operations of every innermost loop."""
+    read = operation()
+    counts = [Counter(filter(None, map(read, loop))) for loop in innermost(assembly)]
+    return [count for count in counts if count]
+
+
+def looped(assembly: str) -> list[str]:
+    """Give the lines of all innermost loops."""
+    return [line for loop in innermost(assembly) for line in loop]
+
+
+def innermost(assembly: str) -> list[list[str]]:
+    """Give the lines of every innermost loop."""
     lines = [line.strip() for line in assembly.splitlines()]
     labels = {found[1]: i for i, line in enumerate(lines) if (found := LABEL.match(line))}
     ends: dict[int, int] = {}  # a loop's first line -> the last jump back to it
@@ -152,9 +171,7 @@ def packed_loops(assembly: str) -> list[Counter]:
         for first, last in ends.items()
         if not any(first < a and b <= last for a, b in ends.items())
     ]
-    read = operation()
-    counts = [Counter(filter(None, map(read, lines[a : b + 1]))) for a, b in inner]
-    return [count for count in counts if count]
+    return [lines[a : b + 1] for a, b in inner]
 
 
 def packed_blocks(assembly: str) -> list[Counter]:
@@ -184,6 +201,10 @@ def faults(assembly: str, demand: Demand) -> list[str]:
         found.append("no packed float64 multiply-add")
     if len(PAST_THE_CACHE.findall(assembly)) < demand.streamed:
         found.append(f"no {demand.streamed} outputs stored past the cache")
+    if demand.ahead and not BROUGHT.search(assembly):
+        found.append("nothing is brought before it is read")
+    if not demand.divides and any(map(DIVISION.match, looped(assembly))):
+        found.append("divides within a loop")
     if gathers := sorted({g[0].split()[0] for g in ELEMENT_BY_ELEMENT.finditer(assembly)}):
         found.append(f"goes element by element: {', '.join(gathers)}")
     return found
@@ -241,7 +262,8 @@ def _compiled_elementwise(case: Case, formula, weight, target) -> tuple[str, Dem
         np.empty(SIZE, dtype) if name in names else None for name in ("value", "grad", "hess")
     ]
     arguments = (bind(formula, dtype), np.ones(SIZE, dtype), target, weight, dtype.type(1))
-    demand = Demand(case.dtype, len(names) + summed, summed)
+    quick = type(arguments[0]) is QuickSmoothL1
+    demand = Demand(case.dtype, len(names) + summed, summed, ahead=summed, divides=not quick)
     if case.kernel == "streamed":
         pairs = np.empty((1, 2)) if summed else None
         kernel, rest = elementwise.serial, (pairs, None, True)
@@ -312,6 +334,8 @@ def self_test() -> list[str]:
         formula = bind(SmoothL1(), dtype)
         loop = formula, x, y, order, dtype.type(1), out
         summed = formula, x, y, order, np.zeros(size)
+        # A threshold without an ordinary reciprocal.
+        dividing = bind(SmoothL1(0.0), dtype), *loop[1:]
         for function, arguments, demand, good in (
             (_straight, loop, Demand(name, 1, sums=False), True),
             (_straight, loop, Demand(name, 2, sums=False), False),
@@ -320,14 +344,13 @@ def self_test() -> list[str]:
             (_gathering, loop, Demand(name, 1, sums=False), False),
             (_sum_straight, summed, Demand(name, 1, sums=True), True),
             (_sum_of_wrapping, summed, Demand(name, 1, sums=True), False),
+            (_sum_straight, summed, Demand(name, 1, sums=True, ahead=True), False),
+            (_straight, dividing, Demand(name, 1, sums=False), True),
+            (_straight, dividing, Demand(name, 1, sums=False, divides=False), False),
         ):
             function._cache = NullCache()
             function(*arguments)
-            (text,) = (
-                function.inspect_asm().values()
-                if False
-                else [function.inspect_asm(function.signatures[-1])]
-            )
+            text = function.inspect_asm(function.signatures[-1])
             found = faults(text, demand)
             verdict = "accepted" if not found else f"rejected ({'; '.join(found)})"
             print(f"{function.__name__} {name}, {demand.outputs} outputs: {verdict}")

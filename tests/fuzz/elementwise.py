@@ -71,16 +71,21 @@ def outputs(draw, reduction, method, given):
         found = np.empty(shape)
         found.flags.writeable = False
         return found, True
-    x = given["input"]
-    if isinstance(x, np.ndarray) and x.shape == shape and x.dtype == dtype and x.flags.writeable:
-        if kind == "same" and x.dtype.isnative:
-            return x, False
-        if kind == "partly" and x.ndim == 1 and x.size > 2 and x.strides[0] == x.itemsize:
-            room = np.empty(x.size + 1, x.dtype)
-            room[:-1] = x
-            given["input"] = room[:-1]
-            return room[1:], True
+    if kind == "partly" and x.shape == shape and x.size > 1:
+        room = np.empty(x.size + 1, dtype)
+        with np.errstate(over="ignore"):
+            room[:-1] = x.reshape(-1)
+        given["input"] = room[:-1].reshape(shape)
+        return room[1:].reshape(shape), True
+    both = given["input"]
+    if kind == "same" and _may_be_out(both, shape, dtype):
+        return both, False
     return np.empty(shape, draw(st.sampled_from([dtype, np.dtype(np.float64)]))), False
+
+
+def _may_be_out(x, shape, dtype):
+    plain = isinstance(x, np.ndarray) and x.flags.writeable and x.dtype.isnative
+    return plain and x.shape == shape and x.dtype == dtype
 
 
 def check(case):
@@ -88,8 +93,9 @@ def check(case):
     loss = fl.Loss(case.formula, case.reduction)
     call = loss if case.method == "value" else getattr(loss, case.method)
     options = {} if case.out is None else {"out": case.out}
-    copies = [np.array(a) if not case.wrong else None for a in case[3:5]]
-    unchanged = Unchanged(*case[3:6])
+    # As they are now: one may be the out, too.
+    copies = [] if case.wrong else [np.array(a) for a in (case.input, case.target)]
+    unchanged = Unchanged(case.input, case.target, case.weight)
     result = attempt(
         lambda: call(case.input, case.target, weight=case.weight, **options),
         None if _is_unsure(case) else not case.wrong,
@@ -139,8 +145,8 @@ def _result_dtype(given):
 def _expected(case, dtype, input, target):
     """Give each result and the magnitude that its error is measured by, in float64."""
     compute = np.float64 if dtype == np.float64 else np.float32
-    x, y = (np.asarray(a).astype(compute) for a in (input, target))
     with np.errstate(all="ignore"):
+        x, y = (np.asarray(a).astype(compute) for a in (input, target))
         r = x - y
         value, grad, hess = (
             e.astype(np.float64) for e in reference.elements(case.formula, r, compute)
