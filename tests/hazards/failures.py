@@ -11,7 +11,8 @@ from tests.hazards import work
 from tests.hazards.outcome import Outcome, Skipped
 
 HUGE = 10**15  # elements of which no machine has room for one result
-LARGE = 4_000_000
+# Of half as many, a result is larger than what C's allocator keeps for later (32 MiB).
+LARGE = 10_000_000
 STATUS = Path("/proc/self/statm")
 
 
@@ -80,7 +81,7 @@ def without_memory(expected):
 
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((2, LARGE))
-    X = x.reshape(-1, 4)
+    X = x.reshape(-1, 2)
     loss = fl.SmoothL1Loss(reduction="none")
     objective = fl.LinearObjective(X, y[: len(X)])
     cases = [
@@ -89,7 +90,7 @@ def without_memory(expected):
         (lambda: loss.value_and_grad(x, y), MemoryError),
         (lambda: loss.grad_and_hess(x, y), MemoryError),
         (lambda: loss.grad(x[::2], y[::2]), MemoryError),
-        (lambda: objective.residuals(np.ones(4)), MemoryError),
+        (lambda: objective.residuals(np.ones(2)), MemoryError),
     ]
     small = loss(x[:9], y[:9])
     for call, _ in cases:  # compiled, and threads started, while there is memory
