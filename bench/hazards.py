@@ -104,7 +104,7 @@ def write(path, found):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few attempts: under five minutes")
+    parser.add_argument("--quick", action="store_true", help="one attempt at each: six minutes")
     parser.add_argument("--times", type=int, help="attempts at each")
     parser.add_argument("--only", default="", metavar="TEXT", help="hazards whose name has it")
     parser.add_argument("--write", type=Path, metavar="PAGE")
