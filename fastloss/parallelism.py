@@ -24,6 +24,17 @@ _here: ContextVar[int | None] = ContextVar("fastloss_threads", default=None)
 NO_LIMIT = 2**31
 
 
+def _openmp() -> int:
+    """Give the first number of OMP_NUM_THREADS, which may be a list for nested loops."""
+    number = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(number) if number.isdecimal() and int(number) > 0 else NO_LIMIT
+
+
+# Read once, as OpenMP does: whoever starts a cluster of Dask finds it changed to 1 from then on, in
+# his own process too (distributed's Nanny sets it for the workers that it spawns).
+OPENMP = _openmp()
+
+
 def set_num_threads(count: int) -> None:
     """Let the calls of all this process's threads use so many threads each, at most.
 
@@ -117,7 +128,7 @@ def limit() -> int:
     asked = _here.get()
     if asked is None:
         asked = _everywhere
-    ceiling = min(_cores(), _quota(), _openmp())
+    ceiling = min(_cores(), _quota(), OPENMP)
     return ceiling if asked is None else min(asked, ceiling)
 
 
@@ -138,12 +149,6 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _openmp() -> int:
-    """Give the first number of OMP_NUM_THREADS, which may be a list for nested loops."""
-    number = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    return int(number) if number.isdecimal() and int(number) > 0 else NO_LIMIT
 
 
 @cache

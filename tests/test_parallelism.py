@@ -20,7 +20,7 @@ needs_two = pytest.mark.skipif(numba.get_num_threads() < 2, reason="one thread i
 @pytest.fixture(autouse=True)
 def as_before(monkeypatch):
     monkeypatch.setattr(parallelism, "_everywhere", None)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(parallelism, "OPENMP", parallelism.NO_LIMIT)
 
 
 def used():
@@ -104,10 +104,14 @@ def test_numbas_own_number_is_left_as_it_was():
     ("value", "expected"),
     [("1", 1), ("1,4", 1), (" 2 ", 2), ("many", 2), ("0", 2), ("-3", 2), ("", 2), ("100", 2)],
 )
-def test_openmps_number_is_a_ceiling(value, expected, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", value)
-    fl.set_num_threads(2)
-    assert used() == expected
+def test_openmps_number_is_a_ceiling(value, expected):
+    assert printed("print(fl.get_num_threads())", OMP_NUM_THREADS=value) == [str(expected)]
+
+
+@needs_two
+def test_openmps_number_is_read_once_as_dask_changes_it_for_its_workers(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert used() > 1
 
 
 def test_numbas_variable_is_a_ceiling():
