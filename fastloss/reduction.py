@@ -20,7 +20,7 @@ def parse(reduction: str) -> Reduction:
     """Give the reduction of this name; ValueError names the ones there are."""
     try:
         return Reduction(reduction)
-    except ValueError:
+    except (TypeError, ValueError):  # some arrays cannot be compared with a name
         raise ValueError(f"reduction must be 'none', 'mean' or 'sum', got {reduction!r}") from None
 
 

@@ -72,6 +72,8 @@ def warmup(
     """
     formulas = [cls() for cls in FORMULAS] if losses is None else _formulas(losses)
     dtypes, methods = _known("dtypes", dtypes, DTYPES), _known("methods", methods, tuple(KINDS))
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress must be callable or None, got {progress!r}")
     import_whole("fastloss.cpu.ahead")
     from fastloss.cpu.ahead import compilations
 
