@@ -58,7 +58,7 @@ def absent(layer):
     if ended is None:
         return f"{layer}: a first parallel loop did not end"
     status, _, errors = ended
-    return f"{layer}: {' '.join(errors.split()[-12:])}" if status else ""
+    return f"{layer}: {' '.join(errors.rpartition('Error: ')[2].split())}" if status else ""
 
 
 def process(arguments, layer, deadline, **variables):
@@ -68,6 +68,9 @@ def process(arguments, layer, deadline, **variables):
     variables["PYTHONWARNINGS"] = "always::RuntimeWarning"
     if layer is not None:
         variables["NUMBA_THREADING_LAYER"] = layer
+        # Where pip puts TBB, and the loader does not look.
+        paths = [f"{sys.prefix}/lib", os.environ.get("LD_LIBRARY_PATH", "")]
+        variables["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, paths))
     running = subprocess.Popen(
         [sys.executable, *arguments],
         stdout=subprocess.PIPE,

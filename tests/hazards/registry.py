@@ -23,6 +23,8 @@ class Hazard:
     deadline: float = 180.0
     # Tried by bench/hazards.py alone: too slow for the tests, or there already, as one of its own.
     slow: bool = False
+    # Tried with nothing beside it, as it is timed.
+    alone: bool = False
 
 
 HAZARDS = [
@@ -49,12 +51,14 @@ HAZARDS = [
     Hazard("kernels: files that are damaged", caches.damaged, ANY, times=5, slow=True),
     Hazard("kernels: 8 processes compile at once", caches.at_once, ANY, times=5, slow=True),
     Hazard("kernels: two versions in one folder", caches.two_versions, ANY, times=5, slow=True),
-    Hazard("Ctrl-C: mean of 1e9 float32", interrupts.mean, ANY),
-    Hazard("Ctrl-C: the same on one thread", interrupts.one_thread, ANY, slow=True),
-    Hazard("Ctrl-C: value and gradient of 1e9 float32", interrupts.gradient, ANY, slow=True),
-    Hazard("Ctrl-C: mean of 1e9 float16, by pieces", interrupts.pieces, ANY, slow=True),
-    Hazard("Ctrl-C: linear model, 1e9 float32", interrupts.linear, ANY, slow=True),
-    Hazard("Ctrl-C: during the first calls", interrupts.first_calls, ANY, slow=True),
+    Hazard("Ctrl-C: mean of 1e9 float32", interrupts.mean, ANY, alone=True),
+    Hazard("Ctrl-C: the same on one thread", interrupts.one_thread, ANY, slow=True, alone=True),
+    Hazard(
+        "Ctrl-C: value and gradient of 1e9 float32", interrupts.gradient, ANY, slow=True, alone=True
+    ),
+    Hazard("Ctrl-C: mean of 1e9 float16, by pieces", interrupts.pieces, ANY, slow=True, alone=True),
+    Hazard("Ctrl-C: linear model, 1e9 float32", interrupts.linear, ANY, slow=True, alone=True),
+    Hazard("Ctrl-C: during the first calls", interrupts.first_calls, ANY, slow=True, alone=True),
     Hazard(
         "memory: 1e4 calls of each function", memory.flat, ANY, times=1, deadline=900.0, slow=True
     ),
