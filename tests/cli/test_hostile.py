@@ -91,6 +91,7 @@ def test_a_header_of_a_million_columns(refused, tmp_path):
     assert "longer than 4 MiB: it has too many columns" in said
 
 
+@pytest.mark.slow
 def test_a_csv_of_short_numbers_beyond_the_limit(refused, run, tmp_path):
     path = tmp_path / "data.csv"
     path.write_text("a,b,y\n" + "1,2,3\n4,5,7\n" * 40_000)  # 480 KB, 1.3 MB in memory

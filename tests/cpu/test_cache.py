@@ -48,6 +48,7 @@ def test_second_process_loads_what_the_first_compiled(tmp_path):
     assert kernels(tmp_path) == files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["truncated", "garbage", "empty", "one bit"])
 def test_damaged_files_are_compiled_again(tmp_path, damage):
     run(CALL, tmp_path)
@@ -153,6 +154,7 @@ for dtype in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_eight_processes_that_compile_at_once_agree(tmp_path):
     orders = [["float32", "float64"], ["float64", "float32"]] * 4
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
@@ -182,6 +184,7 @@ def test_eight_processes_that_compile_at_once_agree(tmp_path):
     assert after.stdout.splitlines() == lines[0]
 
 
+@pytest.mark.slow
 def test_two_versions_that_share_a_folder_do_not_mix(tmp_path):
     package = tmp_path / "other" / "fastloss"
     shutil.copytree(ROOT / "fastloss", package)
