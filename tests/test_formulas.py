@@ -23,6 +23,15 @@ def test_agrees_with_exact_arithmetic(formula, r):
 
 
 @pytest.mark.parametrize("formula", LOSSES, ids=str)
+@pytest.mark.parametrize("r", [0.0, 0.15, 0.31, 0.69, 0.71, 0.85, 0.99, 1.01, 1.5])
+def test_agrees_with_exact_arithmetic_around_the_thresholds(formula, r):
+    for sign in (1, -1):
+        found = [getattr(formula, name)(sign * r) for name in METHODS]
+        exact = reference.element(formula, sign * r, np.float64)
+        assert found == pytest.approx([float(number) for number in exact], rel=4.5e-16)
+
+
+@pytest.mark.parametrize("formula", LOSSES, ids=str)
 @pytest.mark.parametrize("name", METHODS)
 def test_nan_stays_nan(formula, name):
     assert math.isnan(getattr(formula, name)(nan))
@@ -75,6 +84,7 @@ def test_derivatives_are_those_of_the_value_away_from_kinks(formula, r):
         (Huber(2.0), -inf, inf, -2.0, 0.0),
         (Huber(inf), 3.0, 4.5, 3.0, 1.0),
         (Huber(inf), inf, inf, inf, 0.0),
+        (Huber(0.0), inf, inf, 0.0, 0.0),  # what a small threshold is in float32
         (L1(), 0.0, 0.0, 0.0, 0.0),
         (L1(), -inf, inf, -1.0, 0.0),
         (SquaredError(), -inf, inf, -inf, 2.0),
@@ -134,6 +144,16 @@ def test_parameters_out_of_range_are_named_with_their_bound(formula, words):
 def test_parameters_that_are_no_numbers_are_a_type_error(formula):
     with pytest.raises(TypeError, match="must be a real number, got"):
         formula.check()
+
+
+@pytest.mark.parametrize("formula", [f for f in LOSSES if hasattr(f, "check")], ids=str)
+def test_parameters_within_their_range_are_taken(formula):
+    formula.check()
+
+
+def test_thresholds_are_one_where_none_is_given_as_in_torch():
+    assert SmoothL1() == (1.0,)
+    assert Huber() == (1.0,)
 
 
 def test_the_registry_of_the_tests_covers_every_formula():

@@ -24,12 +24,13 @@ def ends(dtype):
 
 
 def by_division(r, beta):
-    """Give value and gradient as they are defined."""
+    """Give value, gradient and curvature as they are defined."""
     T = r.dtype.type
     a, beta = np.abs(r), T(beta)
     with np.errstate(all="ignore"):
         ratio = np.where(a < beta, r / beta, np.sign(r))
-        return np.where(a < beta, np.abs(ratio) * (a / T(2)), a - beta / T(2)), ratio
+        value = np.where(a < beta, np.abs(ratio) * (a / T(2)), a - beta / T(2))
+        return value, ratio, np.where(np.isnan(r), r, np.where(a < beta, 1 / beta, T(0)))
 
 
 def threshold_cases():
@@ -43,7 +44,7 @@ def test_the_numbers_are_those_of_a_division_to_an_ulp(dtype, beta):
     loss, zero = fl.SmoothL1Loss(reduction="none", beta=beta), np.zeros_like(r)
     assert type(bind(loss.formula, np.dtype(dtype))) is QuickSmoothL1
     for found, expected in zip(
-        (loss(r, zero), loss.grad(r, zero)), by_division(r, beta), strict=True
+        (loss(r, zero), *loss.grad_and_hess(r, zero)), by_division(r, beta), strict=True
     ):
         np.testing.assert_array_max_ulp(found, expected, 1)
 
@@ -58,6 +59,13 @@ def test_a_threshold_without_an_ordinary_reciprocal_divides(dtype):
         np.inf,
     ):
         assert type(bind(SmoothL1(float(beta)), np.dtype(dtype))) is SmoothL1
+
+
+@pytest.mark.parametrize("r", [-3.0, -0.2, 0.0, 0.3, 1.0])
+def test_uncompiled_it_is_the_formula(r):
+    for name in ("value", "grad", "hess"):
+        found, expected = (getattr(cls(0.37), name)(r) for cls in (QuickSmoothL1, SmoothL1))
+        assert found == pytest.approx(expected, rel=1e-15)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
