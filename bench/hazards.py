@@ -114,7 +114,7 @@ def write(path, found):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one attempt at each: six minutes")
+    parser.add_argument("--quick", action="store_true", help="one attempt at each: three minutes")
     parser.add_argument("--times", type=int, help="attempts at each")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="side by side")
     parser.add_argument("--only", default="", metavar="TEXT", help="hazards whose name has it")

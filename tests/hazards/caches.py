@@ -114,8 +114,9 @@ def limited_files(_):
 def tested(name, _):
     """Run the tests of compiled kernels whose name has the word, once more."""
     path = ROOT / "tests" / "cpu" / "test_cache.py"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     ended = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", name, str(path)],
+        [*command, "-m", "slow or not slow", "-k", name, str(path)],
         capture_output=True,
         text=True,
         cwd=ROOT,
