@@ -6,6 +6,7 @@ import sys
 import tracemalloc
 
 import numpy as np
+import pytest
 
 import fastloss as fl
 
@@ -30,6 +31,20 @@ def test_import_loads_neither_compilers_nor_solvers():
         "cuda",
     }
     assert not loaded & heavy
+    assert "fastloss.regression" not in result.stdout.split()  # a quarter of the time
+
+
+@pytest.mark.parametrize("name", ["fit", "ConvergenceWarning", "LinearObjective", "optimize"])
+def test_what_is_imported_later_is_there_when_asked_for(name):
+    code = f"import fastloss; assert {name!r} in dir(fastloss); print(fastloss.{name}.__name__)"
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout.strip().rpartition(".")[2] == name
+
+
+def test_what_is_not_there_is_named():
+    with pytest.raises(AttributeError, match="module 'fastloss' has no attribute 'nothing'"):
+        fl.nothing  # noqa: B018
 
 
 def test_a_loss_allocates_under_a_megabyte_beyond_its_output():
