@@ -40,6 +40,7 @@ def run(folder, *arguments):
     return result.stdout
 
 
+@pytest.mark.slow
 def test_calls_of_the_kinds_that_were_compiled_compile_nothing(tmp_path):
     options = ["--loss", "smooth_l1", "--dtype", "float32", "--method", "value", "value_and_grad"]
     out = run(tmp_path, "-m", "fastloss", "warmup", *options)

@@ -28,6 +28,7 @@ def test_the_object(run):
         assert row["times_numpy"] > 0
 
 
+@pytest.mark.slow
 def test_the_table(run):
     code, out, err = run("bench", "--sizes", "1000", "--dtype", "float64")
     assert (code, err) == (0, "")

@@ -90,6 +90,7 @@ def test_several_calls_of_a_kernel_give_the_bits_of_one(reduction, weighted, mon
         assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", "CF")
 @pytest.mark.parametrize("weighted", [False, True])
 def test_several_calls_over_a_matrix_give_the_bits_of_one(order, weighted, monkeypatch):
