@@ -1,6 +1,6 @@
 """Robust regression losses over large arrays at the speed of memory."""
 
-import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fastloss import formulas
@@ -44,15 +44,16 @@ _LATER = {
     "ConvergenceWarning": "fastloss.regression",
     "LinearObjective": "fastloss.optimize",
     "fit": "fastloss.regression",
-    "optimize": "fastloss",
+    "optimize": "fastloss.optimize",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import_whole("fastloss.regression")  # and all that it is made of
-    found = getattr(sys.modules[_LATER[name]], name)
+    import_whole(_LATER[name])
+    module = import_module(_LATER[name])  # waits where another thread is about it
+    found = module if name == "optimize" else getattr(module, name)
     globals()[name] = found
     return found
 

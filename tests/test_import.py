@@ -42,6 +42,25 @@ def test_what_is_imported_later_is_there_when_asked_for(name):
     assert result.stdout.strip().rpartition(".")[2] == name
 
 
+@pytest.mark.parametrize("name", ["fit", "LinearObjective", "optimize"])
+def test_many_threads_may_ask_first(name):
+    code = f"""
+import sys, threading, fastloss
+sys.setswitchinterval(1e-6)
+start, found = threading.Barrier(8), []
+def ask():
+    start.wait()
+    found.append(fastloss.{name})
+threads = [threading.Thread(target=ask) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(len(found), len(set(map(id, found))))
+"""
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["8", "1"], result.stderr
+
+
 def test_what_is_not_there_is_named():
     with pytest.raises(AttributeError, match="module 'fastloss' has no attribute 'nothing'"):
         fl.nothing  # noqa: B018
