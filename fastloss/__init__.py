@@ -1,6 +1,5 @@
 """Robust regression losses over large arrays at the speed of memory."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fastloss import formulas
@@ -51,8 +50,7 @@ _LATER = {
 def __getattr__(name: str) -> Any:
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import_whole(_LATER[name])
-    module = import_module(_LATER[name])  # waits where another thread is about it
+    module = import_whole(_LATER[name])
     found = module if name == "optimize" else getattr(module, name)
     globals()[name] = found
     return found

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from types import FrameType
+from types import FrameType, ModuleType
 
 __all__ = ["held_back", "import_whole"]
 
@@ -32,8 +32,9 @@ def held_back() -> Iterator[None]:
             handler(*heard[0])
 
 
-def import_whole(name: str) -> None:
-    """Import a module, unless it is there."""
-    if name not in sys.modules:
-        with held_back():
-            import_module(name)
+def import_whole(name: str) -> ModuleType:
+    """Give a module, whole: where another thread is importing it, wait for its end."""
+    if name in sys.modules:
+        return import_module(name)
+    with held_back():
+        return import_module(name)

@@ -42,7 +42,7 @@ def test_what_is_imported_later_is_there_when_asked_for(name):
     assert result.stdout.strip().rpartition(".")[2] == name
 
 
-@pytest.mark.parametrize("name", ["fit", "LinearObjective", "optimize"])
+@pytest.mark.parametrize("name", ["fit", "LinearObjective", "optimize.rho"])
 def test_many_threads_may_ask_first(name):
     code = f"""
 import sys, threading, fastloss
