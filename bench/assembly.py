@@ -270,7 +270,7 @@ def _compiled_elementwise(case: Case, formula, weight, target) -> tuple[str, Dem
         demand = demand._replace(streamed=len(names))
     else:
         kernel = elementwise.single_summed if summed else elementwise.single_filled
-        rest = (True if summed else None, None)
+        rest = (True if summed else None, None, None)
     return fresh(kernel, lambda: kernel(*arguments, *outputs, *rest)), demand
 
 

@@ -69,7 +69,7 @@ def total(ready: "Ready", mean: bool, input: Any, target: Any) -> float | None:
         exact, done = ready.large(input, target, 1.0, None, None, True)
     else:
         exact, error, done = ready.total(
-            ready.formula, input, target, None, 1.0, None, None, None, True, None
+            ready.formula, input, target, None, 1.0, None, None, None, True, None, None
         )
         if exact + error == exact + error:  # beyond float64's range the error is inf - inf
             exact += error
@@ -86,7 +86,9 @@ def values(ready: "Ready", input: Any, target: Any, out: Array | None) -> Array 
     if size > BLOCK:
         done = ready.large(input, target, 1.0, out, None, False)[1]
     else:
-        done = ready.values(ready.formula, input, target, None, 1.0, out, None, None, None, None)[2]
+        done = ready.values(
+            ready.formula, input, target, None, 1.0, out, None, None, None, None, None
+        )[2]
     return out if done else None
 
 
@@ -102,7 +104,7 @@ def gradient(
         done = ready.large(input, target, scale, None, out, False)[1]
     else:
         done = ready.gradient(
-            ready.formula, input, target, None, scale, None, out, None, None, None
+            ready.formula, input, target, None, scale, None, out, None, None, None, None
         )[2]
     return out if done else None
 
@@ -119,7 +121,7 @@ def both(
         exact, done = ready.large(input, target, scale, None, out, True)
     else:
         exact, error, done = ready.both(
-            ready.formula, input, target, None, scale, None, out, None, True, None
+            ready.formula, input, target, None, scale, None, out, None, True, None, None
         )
         if exact + error == exact + error:
             exact += error

@@ -25,7 +25,7 @@ def compilations(
         name = kind if weight is None else f"{kind}, weights"
         inputs = bound, vector, vector, weight, dtype.type(1), *outs
         single = elementwise.single_summed if summed else elementwise.single_filled
-        yield name, _compiler(single, *inputs, True if summed else None, None)
+        yield name, _compiler(single, *inputs, True if summed else None, None, None)
         if not large:
             continue
         pairs = np.empty((1, 2)) if summed else None

@@ -134,7 +134,7 @@ def _single(vectors: Sequence[Any], formula: Any, scale: Any, total: bool) -> fl
     x, y, w, *outs = vectors
     kernel: Any = elementwise.single_summed if total else elementwise.single_filled
     found: float
-    found, error, _ = kernel(formula, x, y, w, scale, *outs, True if total else None, None)
+    found, error, _ = kernel(formula, x, y, w, scale, *outs, True if total else None, None, None)
     return found + error if isfinite(found) else found
 
 

@@ -63,6 +63,18 @@ def _slice(typingctx, array, low, high):  # type: ignore[no-untyped-def] # noqa:
     return array(array, types.intp, types.intp), build
 
 
+def row(matrix: Maybe, index: Any) -> Maybe:
+    """Give a row of what may be None."""
+    return None if matrix is None else matrix[index]
+
+
+@overload(row, jit_options=INLINE)
+def _row(matrix, index):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    if is_none(matrix):
+        return lambda matrix, index: None
+    return lambda matrix, index: matrix[index]
+
+
 def keep(pairs: Maybe, index: Any, total: float, error: float) -> None:
     """Write a sum and its rounding error to what may be None."""
     if pairs is not None:

@@ -51,6 +51,7 @@ class Ready:
             *(vector if out else None for out in outs),
             True if summed else None,
             None,
+            None,
         )
         found: Any = elementwise.single_summed if summed else elementwise.single_filled
         if hasattr(found, "compile"):  # a plain function under NUMBA_DISABLE_JIT

@@ -21,7 +21,7 @@ if config.DISABLE_JIT:
 else:
     from fastloss.cpu.running import GROUP, add_group, combine, start
 
-__all__ = ["TILE", "add", "combine", "of", "places_for", "start", "total"]
+__all__ = ["TILE", "add", "combine", "places_for", "start", "total"]
 
 # Elements whose terms are computed before they are added. Memory rests while they are, unless the
 # processor reads on meanwhile: a sum of 2**25 float32 takes 14.1 ms so, 14.6 with 256 elements, and
@@ -41,20 +41,6 @@ def add(running: Any, terms: Vector) -> Any:
     for first in range(0, terms.size, GROUP):
         running = add_group(running, terms, first)
     return running
-
-
-@inner
-def of(values: Vector) -> tuple[float, float]:
-    """Sum a block of values, to the bits that a sum of them as terms has."""
-    running = start()
-    whole = values.size // GROUP * GROUP
-    for first in range(0, whole, GROUP):
-        running = add_group(running, values, first)
-    if whole < values.size:
-        rest = np.zeros(GROUP)
-        rest[: values.size - whole] = values[whole:]
-        running = add_group(running, rest, 0)
-    return combine(running)
 
 
 @kernel
