@@ -4,7 +4,8 @@ Three tables, each of calls that take turns in one process:
 
 - arrays far beyond the last cache, as a share of the machine's memory speed. Gradients of a mean
   with weights read these twice, first for their sum, which is counted. The measure of
-  what only reads is the kernel that reads two arrays, of the rest the one that writes a third;
+  what only reads is the kernel that reads two arrays, of the rest the one that writes a third. What
+  can be won by stores past the cache, the last row says, of a kernel that does nothing else;
 - arrays in the cache, on one thread and on all;
 - small arrays, by the public call, without rests between the calls of a sample.
 """
@@ -17,6 +18,7 @@ from typing import Any
 import numba
 import numpy as np
 import show
+from past_cache import storing
 from peers import elementwise_data
 from peers.with_numpy import PEER as NUMPY
 from roofline import ARRAY_BYTES, reader, writer
@@ -30,15 +32,14 @@ ROUNDS = 21
 CACHED = 1_000_000
 SMALL = (10, 100)
 # Calls in a sample of small ones.
-CALLS = 2_000
+CALLS = 10_000
 
 Row = dict[str, Any]
 
 
-def calls_of(x: Any, y: Any, w: Any) -> dict[str, tuple[Callable[[], Any], int]]:
+def calls_of(x: Any, y: Any, w: Any, g: Any, h: Any) -> dict[str, tuple[Callable[[], Any], int]]:
     """Give each kind's call, and the arrays that it has to move."""
     mean, total, none = (fl.SmoothL1Loss(reduction=r) for r in ("mean", "sum", "none"))
-    g, h = np.ones_like(x), np.ones_like(x)
     # A mean's own divisor has to be known before its gradient.
     own, divisor = (0, 0) if w is None else (1, 1)
     return {
@@ -57,13 +58,16 @@ def large(dtype: str, rounds: int = ROUNDS) -> Iterator[Row]:
     n = ARRAY_BYTES // np.dtype(dtype).itemsize
     x, y = elementwise_data(n, np.dtype(dtype))
     w = np.random.default_rng(1).random(n, np.dtype(dtype)) + np.dtype(dtype).type(0.5)
+    # All on the same arrays: how fast memory is depends on the pages that the system gave for it.
+    g, h = np.ones_like(x), np.ones_like(x)
     kinds = {
         (name, weights is not None): call
         for weights in (None, w)
-        for name, call in calls_of(x, y, weights).items()
+        for name, call in calls_of(x, y, weights, g, h).items()
     }
-    # On the same arrays: how fast memory is depends on the pages that the system gave for it.
-    measures = {"read": reading(x, y), "write": writing(x, y, np.ones_like(x))}
+    measures = {"read": reading(x, y), "write": writing(x, y, g)}
+    bare = storing(x, y, g)
+    kinds["subtracted, past the cache", False] = bare.call, 3
     everything: dict[Any, Callable[[], Any]] = {k: call for k, (call, _) in kinds.items()}
     everything |= {k: traffic.call for k, traffic in measures.items()}
     for call in everything.values():
@@ -86,7 +90,7 @@ def large(dtype: str, rounds: int = ROUNDS) -> Iterator[Row]:
         }
 
 
-def cached(dtype: str, rounds: int = 2 * ROUNDS) -> Iterator[Row]:
+def cached(dtype: str, rounds: int = ROUNDS) -> Iterator[Row]:
     """Measure arrays in the cache, on one thread and on all."""
     x, y = elementwise_data(CACHED, np.dtype(dtype))
     every = numba.get_num_threads()
@@ -98,7 +102,10 @@ def cached(dtype: str, rounds: int = 2 * ROUNDS) -> Iterator[Row]:
 
         return run
 
-    kinds = {name: call for name, (call, _) in calls_of(x, y, None).items()}
+    kinds = {
+        name: call
+        for name, (call, _) in calls_of(x, y, None, *np.ones((2, x.size), x.dtype)).items()
+    }
     # What the machine itself gains from its threads.
     kinds |= {
         "two arrays read": reader(dtype, CACHED).call,
@@ -107,8 +114,9 @@ def cached(dtype: str, rounds: int = 2 * ROUNDS) -> Iterator[Row]:
     both = {(name, t): on(t, call) for name, call in kinds.items() for t in (1, every)}
     for call in both.values():
         call()
-    # The first call with another number of threads than before waits for new ones.
-    times = interleave(both, rounds, dict.fromkeys(both, 25))
+    # The first calls with another number of threads than before, and after a rest, wait for these:
+    # one by one a solver's calls do not.
+    times = interleave(both, rounds, dict.fromkeys(both, 100))
     numba.set_num_threads(every)
     for name in kinds:
         one, several = (statistics.median(times[name, t]) for t in (1, every))
@@ -119,7 +127,10 @@ def small(dtype: str, rounds: int = ROUNDS) -> Iterator[Row]:
     """Measure small arrays by the public call, beside NumPy's expression."""
     for n in SMALL:
         x, y = elementwise_data(n, np.dtype(dtype))
-        kinds = {name: call for name, (call, _) in calls_of(x, y, None).items()}
+        kinds = {
+            name: call
+            for name, (call, _) in calls_of(x, y, None, *np.ones((2, x.size), x.dtype)).items()
+        }
         known = {k: v for k, v in NUMPY.elementwise.items() if k in kinds}
         calls = {("fastloss", k): kinds[k] for k in known}
         calls |= {("numpy", k): make(x, y) for k, make in known.items()}
@@ -149,7 +160,9 @@ def tables(document: dict[str, list[Row]]) -> Iterator[tuple[str, list[str], lis
                     kind,
                     *(
                         f"{r['seconds'] * 1e3:.1f}, {r['share']:.0%}"
-                        for r in (cells[kind, *way] for way in ways)
+                        if (r := cells.get((kind, *way)))
+                        else ""
+                        for way in ways
                     ),
                 ]
                 for kind in dict.fromkeys(k for k, _, _ in cells)

@@ -66,7 +66,7 @@ def total(ready: "Ready", mean: bool, input: Any, target: Any) -> float | None:
     """Give the sum or mean of the losses."""
     size = input.size
     if size > BLOCK:
-        exact, done = ready.large(input, target, 1.0, None, None, True)
+        exact, done = ready.large("total", input, target, 1.0)
     else:
         exact, error, done = ready.total(
             ready.formula, input, target, None, 1.0, None, None, None, True, None, None
@@ -84,7 +84,7 @@ def values(ready: "Ready", input: Any, target: Any, out: Array | None) -> Array 
     if out is None:
         out = np.empty(size, input.dtype)
     if size > BLOCK:
-        done = ready.large(input, target, 1.0, out, None, False)[1]
+        done = ready.large("values", input, target, 1.0, out)[1]
     else:
         done = ready.values(
             ready.formula, input, target, None, 1.0, out, None, None, None, None, None
@@ -101,7 +101,7 @@ def gradient(
         out = np.empty(size, input.dtype)
     scale = 1.0 / size if mean and size else 1.0
     if size > BLOCK:
-        done = ready.large(input, target, scale, None, out, False)[1]
+        done = ready.large("gradient", input, target, scale, None, out)[1]
     else:
         done = ready.gradient(
             ready.formula, input, target, None, scale, None, out, None, None, None, None
@@ -118,7 +118,7 @@ def both(
         out = np.empty(size, input.dtype)
     scale = 1.0 / size if mean and size else 1.0
     if size > BLOCK:
-        exact, done = ready.large(input, target, scale, None, out, True)
+        exact, done = ready.large("both", input, target, scale, None, out)
     else:
         exact, error, done = ready.both(
             ready.formula, input, target, None, scale, None, out, None, True, None, None
@@ -128,3 +128,23 @@ def both(
     if not done:
         return None
     return (exact / size if mean else exact), out
+
+
+def curvature(
+    ready: "Ready",
+    mean: bool,
+    input: Any,
+    target: Any,
+    out: tuple[Array | None, Array | None],
+) -> tuple[Array, Array] | None:
+    """Give the gradient and the curvature."""
+    size = input.size
+    grad, hess = (np.empty(size, input.dtype) if one is None else one for one in out)
+    scale = 1.0 / size if mean and size else 1.0
+    if size > BLOCK:
+        done = ready.large("curvature", input, target, scale, None, grad, hess)[1]
+    else:
+        done = ready.curvature(
+            ready.formula, input, target, None, scale, None, grad, hess, None, None, None
+        )[2]
+    return (grad, hess) if done else None

@@ -30,9 +30,8 @@ class Counted:
 
 @pytest.fixture
 def short_calls(monkeypatch):
-    counted = {
-        name: Counted(getattr(direct, name)) for name in ("total", "values", "gradient", "both")
-    }
+    names = "total", "values", "gradient", "both", "curvature"
+    counted = {name: Counted(getattr(direct, name)) for name in names}
     for name, function in counted.items():
         monkeypatch.setattr(direct, name, function)
     return lambda: sum(function.taken for function in counted.values())
@@ -51,7 +50,7 @@ def test_both_ways_give_the_same_bits(formula, dtype, reduction, short_calls, mo
     for size in SIZES:
         x, y = pair(size, dtype)
         for special in (np.inf, np.nan):
-            for method in ("value", "grad", "value_and_grad"):
+            for method in METHODS:
                 before = short_calls()
                 short = results(loss, method, x, y)
                 if not (reduction == "none" and method == "value_and_grad"):
@@ -94,6 +93,13 @@ NOT_PLAIN = {
 }
 
 
+def outs(method, x, make):
+    """Ways to give an output, in each of which one is made."""
+    if method != "grad_and_hess":
+        return [make]
+    return [lambda: (make(), np.empty_like(x)), lambda: (None, make())]
+
+
 def outcome(call):
     """What a call gives, or which error it raises."""
     try:
@@ -104,7 +110,7 @@ def outcome(call):
 
 
 @pytest.mark.parametrize("size", [10, BLOCK + 2])
-@pytest.mark.parametrize("method", ["value", "grad", "value_and_grad"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("kind", NOT_PLAIN)
 @pytest.mark.filterwarnings("ignore:input of shape")
 def test_only_plain_arrays_go_the_short_way(kind, method, size, short_calls, monkeypatch):
@@ -116,7 +122,10 @@ def test_only_plain_arrays_go_the_short_way(kind, method, size, short_calls, mon
         call = loss if method == "value" else getattr(loss, method)
         calls += [lambda c=call: c(other, y), lambda c=call: c(y, other)]
         if method != "value" or reduction == "none":
-            calls.append(lambda c=call: c(x, y, out=NOT_PLAIN[kind](x)))
+            calls += [
+                lambda c=call, out=out: c(x, y, out=out())
+                for out in outs(method, x, lambda: NOT_PLAIN[kind](x))
+            ]
     found = [outcome(call) for call in calls]
     assert short_calls() == 0
     monkeypatch.setattr(direct, "kernels", lambda *_: None)
@@ -173,6 +182,38 @@ def test_an_out_may_be_an_argument_itself(method, size, which):
     loss = losing(method)[0]
     expected = results(loss, method, *arguments)
     found = results(loss, method, *arguments, out=arguments[which])
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("size", [100, BLOCK + 1])
+@pytest.mark.parametrize("shift", [0, 1])
+@pytest.mark.parametrize("which", [0, 1], ids=["gradient", "curvature"])
+def test_two_outputs_share_no_memory_and_overlap_no_argument_partly(size, shift, which):
+    room = np.random.default_rng(0).standard_normal(size + 1)
+    copy = room.copy()
+    loss, target = fl.SmoothL1Loss(), np.zeros(size)
+    low, high = room[:size], room[shift : size + shift]
+    with pytest.raises(ValueError, match=r"out\[0\].*out\[1\]"):
+        loss.grad_and_hess(target, target + 1, out=(low, high))
+    if shift:
+        out = (low, np.empty(size)) if which == 0 else (np.empty(size), low)
+        with pytest.raises(ValueError, match=rf"out\[{which}\] must not overlap input partly"):
+            loss.grad_and_hess(high, target, out=out)
+    np.testing.assert_array_equal(room, copy)
+
+
+@pytest.mark.parametrize("size", [100, BLOCK + 1])
+@pytest.mark.parametrize("which", [0, 1], ids=["gradient", "curvature"])
+@pytest.mark.parametrize("argument", [0, 1], ids=["input", "target"])
+def test_one_of_two_outputs_may_be_an_argument(size, which, argument):
+    arguments = pair(size, np.float64)
+    loss = fl.SmoothL1Loss(beta=0.7)
+    expected = loss.grad_and_hess(*arguments)
+    out = [None, None]
+    out[which] = arguments[argument]
+    found = loss.grad_and_hess(*arguments, out=out)
+    assert found[which] is arguments[argument]
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_array_equal(a, b)
 

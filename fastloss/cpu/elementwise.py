@@ -5,16 +5,18 @@ compile time. ``_summed`` runs it over a fixed number of elements and sums them;
 parallel kernel are the same function over such blocks, compiled twice; ``single`` takes one alone.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import prange
 
 from fastloss.cpu import sums
 from fastloss.cpu.formula import hess, scaled_grad, value
-from fastloss.cpu.jit import choose, kernel, parallel_kernel, short_kernel
+from fastloss.cpu.jit import choose, inner, kernel, parallel_kernel, short_kernel
 from fastloss.cpu.maybe import Maybe, in_order, is_none, keep, part, row, terms_for
 from fastloss.cpu.prefetch import bring
 from fastloss.cpu.sizes import BLOCK
-from fastloss.cpu.streaming import STEP, buffers_for, fence, store, window
+from fastloss.cpu.streaming import buffers_for, fence, step_for, store, window
 from fastloss.cpu.sums import TILE
 from fastloss.formulas import Formula
 from fastloss.typing import Vector
@@ -83,23 +85,73 @@ def _fill_windows(
     terms: Maybe,
     buffers: Maybe = None,
 ) -> None:
-    size = input.size
-    for low in range(0, size, STEP):
-        high = min(size, low + STEP)
-        fill(
+    size, step = input.size, step_for(input)
+    whole = size // step * step
+    # As for tiles, see below, the length of whole windows is known.
+    for low in range(0, whole, step):
+        _fill_window(
             formula,
-            part(input, low, high),
-            part(target, low, high),
-            part(weight, low, high),
+            input,
+            target,
+            weight,
             scale,
-            window(value_out, buffers[0], low, high),
-            window(grad_out, buffers[1], low, high),
-            window(hess_out, buffers[2], low, high),
-            part(terms, low, high),
+            value_out,
+            grad_out,
+            hess_out,
+            terms,
+            buffers,
+            low,
+            low + step,
         )
-        store(value_out, buffers[0], low, high)
-        store(grad_out, buffers[1], low, high)
-        store(hess_out, buffers[2], low, high)
+    if whole < size:
+        _fill_window(
+            formula,
+            input,
+            target,
+            weight,
+            scale,
+            value_out,
+            grad_out,
+            hess_out,
+            terms,
+            buffers,
+            whole,
+            size,
+        )
+
+
+@inner
+def _fill_window(
+    formula: Formula,
+    input: Vector,
+    target: Maybe,
+    weight: Maybe,
+    scale: float,
+    value_out: Maybe,
+    grad_out: Maybe,
+    hess_out: Maybe,
+    terms: Maybe,
+    buffers: Any,
+    low: int,
+    high: int,
+) -> None:
+    bring(input, low, high - low)
+    bring(weight, low, high - low)
+    fill(
+        formula,
+        part(input, low, high),
+        part(target, low, high),
+        part(weight, low, high),
+        scale,
+        window(value_out, buffers[0], low, high),
+        window(grad_out, buffers[1], low, high),
+        window(hess_out, buffers[2], low, high),
+        part(terms, low, high),
+    )
+    bring(target, low, high - low)
+    store(value_out, buffers[0], low, high)
+    store(grad_out, buffers[1], low, high)
+    store(hess_out, buffers[2], low, high)
 
 
 choose(fill, lambda types: _fill if is_none(types["buffers"]) else _fill_windows)
@@ -142,7 +194,7 @@ def _summed(
     weighed: Maybe,
     buffers: Maybe = None,
 ) -> tuple[float, float, bool]:
-    if not in_order(input, target, value_out, grad_out):
+    if not in_order(input, target, value_out, grad_out, hess_out):
         return 0.0, 0.0, False
     size = input.size
     terms = terms_for(input, weight, TILE)
@@ -152,8 +204,9 @@ def _summed(
     # remainders in each.
     for low in range(0, whole, TILE):
         high = low + TILE
-        bring(input, low)
-        bring(weight, low)
+        if buffers is None:
+            bring(input, low, TILE)
+            bring(weight, low, TILE)
         fill(
             formula,
             part(input, low, high),
@@ -167,7 +220,8 @@ def _summed(
             buffers,
         )
         # In two parts: more at a time would wait for each other.
-        bring(target, low)
+        if buffers is None:
+            bring(target, low, TILE)
         running = sums.add(running, terms)
         # Here rather than in a loop of its own, in which memory rests: of the speed of reading
         # alone, a weighted mean of 2**25 float32 takes 0.99 so, 0.92 otherwise.
@@ -214,7 +268,7 @@ def _filled(
     weighed: Maybe,
     buffers: Maybe = None,
 ) -> tuple[float, float, bool]:
-    if not in_order(input, target, value_out, grad_out):
+    if not in_order(input, target, value_out, grad_out, hess_out):
         return 0.0, 0.0, False
     fill(formula, input, target, weight, scale, value_out, grad_out, hess_out, None, buffers)
     return 0.0, 0.0, True

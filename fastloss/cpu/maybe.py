@@ -5,6 +5,7 @@ overload, chosen by types: what a kernel does not need is not compiled with it, 
 optional array, which would be tested in every loop.
 """
 
+from itertools import combinations
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,7 +19,7 @@ from fastloss.typing import Vector
 Maybe: TypeAlias = Any
 
 # The arguments of ``in_order`` that are written to.
-OUTS = (2, 3)
+OUTS = (2, 3, 4)
 
 
 def is_none(kind: Any) -> bool:
@@ -107,36 +108,41 @@ def _terms_for(input, weight, size):  # type: ignore[no-untyped-def] # noqa: ANN
     return lambda input, weight, size: np.empty(size, np.float64)  # noqa: A006
 
 
-def in_order(input: Vector, target: Maybe, value_out: Maybe, grad_out: Maybe) -> bool:
+def in_order(
+    input: Vector, target: Maybe, value_out: Maybe, grad_out: Maybe, hess_out: Maybe
+) -> bool:
     """Whether arrays are runs of aligned elements, as many in each, and one at least.
 
-    And whether no output overlaps input or target partly. It may be one of them: each element is
-    read before it is written.
+    And whether no output overlaps another, or input or target partly. It may be one of these: each
+    element is read before it is written.
     """
-    ins, outs = (
-        [a for a in pair if a is not None] for pair in ((input, target), (value_out, grad_out))
-    )
+    ins = [a for a in (input, target) if a is not None]
+    outs = [a for a in (value_out, grad_out, hess_out) if a is not None]
     for array in ins + outs:
         size, start = array.itemsize, array.ctypes.data
         if array.size != input.size or not array.size or start % size:
             return False
         if array.strides[0] != size and array.size > 1:
             return False
-    starts = [array.ctypes.data for array in ins]
-    return all(
-        out.ctypes.data == s or abs(out.ctypes.data - s) >= out.nbytes
-        for out in outs
-        for s in starts
+
+    def apart(a: Vector, b: Vector) -> bool:
+        return abs(a.ctypes.data - b.ctypes.data) >= a.nbytes
+
+    return all(apart(a, b) for a, b in combinations(outs, 2)) and all(
+        out.ctypes.data == array.ctypes.data or apart(out, array) for out in outs for array in ins
     )
 
 
 @overload(in_order, jit_options=INLINE)
-def _in_order_of(input, target, value_out, grad_out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    return lambda input, target, value_out, grad_out: _in_order(input, target, value_out, grad_out)  # noqa: A006
+def _in_order_of(input, target, value_out, grad_out, hess_out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    def ask(input, target, value_out, grad_out, hess_out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        return _in_order(input, target, value_out, grad_out, hess_out)
+
+    return ask
 
 
 @intrinsic
-def _in_order(typingctx, input, target, value_out, grad_out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _in_order(typingctx, input, target, value_out, grad_out, hess_out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Do so in instructions: by functions, a first kernel takes a tenth longer to compile."""
 
     def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
@@ -160,13 +166,16 @@ def _in_order(typingctx, input, target, value_out, grad_out):  # type: ignore[no
             contiguous = builder.icmp_signed("==", builder.extract_value(array.strides, 0), size)
             demand(builder.or_(contiguous, builder.icmp_signed("==", count, one)))
             demand(builder.icmp_signed("==", builder.urem(starts[k], size), zero))
-        for out in (k for k in starts if k in OUTS):
-            for other in (k for k in starts if k not in OUTS):
-                apart = builder.sub(starts[out], starts[other])
-                before = builder.icmp_signed("<=", apart, builder.neg(extent))
-                after = builder.icmp_signed(">=", apart, extent)
-                same = builder.icmp_signed("==", apart, zero)
-                demand(builder.or_(same, builder.or_(before, after)))
+        for other, out in combinations(starts, 2):
+            if out not in OUTS:
+                continue
+            apart = builder.sub(starts[out], starts[other])
+            before = builder.icmp_signed("<=", apart, builder.neg(extent))
+            after = builder.icmp_signed(">=", apart, extent)
+            good_pair = builder.or_(before, after)
+            if other not in OUTS:
+                good_pair = builder.or_(good_pair, builder.icmp_signed("==", apart, zero))
+            demand(good_pair)
         return good
 
-    return types.boolean(input, target, value_out, grad_out), build
+    return types.boolean(input, target, value_out, grad_out, hess_out), build

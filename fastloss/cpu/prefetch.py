@@ -10,7 +10,6 @@ from numba.extending import intrinsic, overload
 from fastloss.cpu.jit import INLINE
 from fastloss.cpu.maybe import Maybe, is_none
 from fastloss.cpu.streaming import LINE
-from fastloss.cpu.sums import TILE
 
 # Bytes further on that a tile brings. On Zen 4 a sum of 2**25 float32 takes 10.3 ms on one thread
 # so (reading takes 10.2), from 4,096 to 8,192 up to 10.6, 12.4 with 2,048 and 11.8 without; one of
@@ -19,29 +18,35 @@ from fastloss.cpu.sums import TILE
 AHEAD = 3584
 
 
-def bring(array: Maybe, start: int) -> None:
-    """Bring what lies ``AHEAD`` of a tile that begins at ``start``, if the array is not None."""
+def bring(array: Maybe, start: int, count: int) -> None:
+    """Bring what lies ``AHEAD`` of ``count`` elements, if the array is not None."""
 
 
 @overload(bring, jit_options=INLINE)
-def _bring(array, start):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _bring(array, start, count):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     if is_none(array):
-        return lambda array, start: None
-    return lambda array, start: _bring_tile(array, start)
+        return lambda array, start, count: None
+
+    size = array.dtype.bitwidth // 8  # known here: the array would be asked at run time
+
+    def lines(array, start, count):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        for further in range(0, count * size, LINE):
+            _bring_one(array, start, further)
+
+    return lines
 
 
 @intrinsic
-def _bring_tile(typingctx, array, start):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _bring_one(typingctx, array, start, further):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
         kind = signature.args[0]
         data = context.make_array(kind)(context, builder, arguments[0]).data
         first = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
-        tile = TILE * context.get_abi_sizeof(context.get_value_type(kind.dtype))
-        for further in range(AHEAD, AHEAD + tile, LINE):
-            bring_line(builder, builder.gep(first, [ir.Constant(ir.IntType(64), further)]))
+        first = builder.gep(first, [ir.Constant(ir.IntType(64), AHEAD)])
+        bring_line(builder, builder.gep(first, [arguments[2]]))
         return context.get_dummy_value()
 
-    return types.void(array, types.intp), build
+    return types.void(array, types.intp, types.intp), build
 
 
 def bring_line(builder: Any, place: Any) -> None:

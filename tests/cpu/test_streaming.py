@@ -11,7 +11,11 @@ from fastloss.formulas import Huber, SmoothL1
 from tests.reference import exact_sum
 from tests.registry import DTYPES, pair
 
-SIZES = [PARALLEL_FROM + 1, PARALLEL_FROM + streaming.STEP + 7, 3 * PARALLEL_FROM + 31]
+SIZES = [
+    PARALLEL_FROM + 1,
+    PARALLEL_FROM + streaming.step_for(np.empty(0, np.float32)) + 7,
+    3 * PARALLEL_FROM + 31,
+]
 
 
 @pytest.fixture
