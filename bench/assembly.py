@@ -267,7 +267,7 @@ def _compiled_elementwise(case: Case, formula, weight, target) -> tuple[str, Dem
     if case.kernel == "streamed":
         pairs = np.empty((1, 2)) if summed else None
         kernel, rest = elementwise.serial, (pairs, None, True)
-        demand = demand._replace(streamed=len(names))
+        demand = demand._replace(streamed=len(names), ahead=True)
     else:
         kernel = elementwise.single_summed if summed else elementwise.single_filled
         rest = (True if summed else None, None, None)

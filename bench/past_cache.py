@@ -13,7 +13,7 @@ from numba import prange, types
 from numba.extending import intrinsic
 
 from fastloss.cli.memory import BLOCK, Traffic
-from fastloss.cpu.streaming import LINE
+from fastloss.cpu.streaming import LINE, store_past_cache
 
 
 @intrinsic
@@ -31,9 +31,7 @@ def _subtract_line(typingctx: Any, x: Any, y: Any, out: Any, start: Any) -> Any:
             for a in arguments[:3]
         ]
         a, b = (builder.load(place, align=size) for place in places[:2])
-        stored = builder.store(builder.fsub(a, b), places[2], align=LINE)
-        one = builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)])
-        stored.set_metadata("nontemporal", one)
+        store_past_cache(builder, builder.fsub(a, b), places[2])
         return context.get_dummy_value()
 
     return types.void(x, y, out, types.intp), build

@@ -87,7 +87,8 @@ def _fill_windows(
 ) -> None:
     size, step = input.size, step_for(input)
     whole = size // step * step
-    # As for tiles, see below, the length of whole windows is known.
+    # As for tiles, see below, the length of whole windows is known. A tuple of the arguments would
+    # count references, see streaming.py.
     for low in range(0, whole, step):
         _fill_window(
             formula,

@@ -26,13 +26,18 @@ def last_level_cache() -> int:
     return max(sizes) or USUAL_CACHE
 
 
+def beyond_cache(outs: Sequence[Vector]) -> bool:
+    """Whether outputs are larger than the last cache, all together."""
+    return sum(out.nbytes for out in outs) > last_level_cache()
+
+
 def before_line(outs: Sequence[Vector | None]) -> int | None:
     """Count the elements before the first line of memory, if outputs should go past the cache.
 
     None if they should not, or cannot, as their lines do not begin at the same elements.
     """
     present = [out for out in outs if out is not None]
-    if sum(out.nbytes for out in present) <= last_level_cache():
+    if not beyond_cache(present):
         return None
     past = {out.ctypes.data % LINE for out in present}
     if len(past) > 1:

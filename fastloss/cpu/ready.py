@@ -11,7 +11,7 @@ import numpy as np
 
 from fastloss.cpu import elementwise, evaluate, sums
 from fastloss.cpu.formula import bind
-from fastloss.cpu.memory import last_level_cache
+from fastloss.cpu.memory import beyond_cache
 from fastloss.cpu.sizes import BLOCK, PARALLEL_FROM
 from fastloss.cpu.threads import several
 from fastloss.formulas import Formula
@@ -76,7 +76,7 @@ class Ready:
                 return 0.0, False
             others.append(out)
         summed = KINDS[kind][-1]
-        if size > evaluate.CALL or len(outs) * input.nbytes > last_level_cache():
+        if size > evaluate.CALL or beyond_cache(outs):
             vectors = input, target, None, value, grad, hess
             return evaluate.large(vectors, self.formula, self._dtype.type(scale), summed), True
         # What ``large`` does for these, without looking for what is not there: of a sum of 60,000

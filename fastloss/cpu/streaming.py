@@ -133,12 +133,17 @@ def _store_line(typingctx, out, i, buffer, j):  # type: ignore[no-untyped-def] #
             return builder.bitcast(builder.gep(data, [index]), line)
 
         loaded = builder.load(address(buffer_type, *arguments[2:]), align=size)
-        stored = builder.store(loaded, address(out_type, *arguments[:2]), align=LINE)
-        one = builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)])
-        stored.set_metadata("nontemporal", one)
+        store_past_cache(builder, loaded, address(out_type, *arguments[:2]))
         return context.get_dummy_value()
 
     return types.void(out, types.intp, buffer, types.intp), build
+
+
+def store_past_cache(builder: Any, line: Any, place: Any) -> None:
+    """Store a vector as long as a line, where one begins."""
+    stored = builder.store(line, place, align=LINE)
+    one = builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)])
+    stored.set_metadata("nontemporal", one)
 
 
 def fence(streamed: bool | None) -> None:

@@ -1,10 +1,12 @@
 """Outputs past the cache: the same elements as through it, from any address on."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 import fastloss as fl
-from fastloss.cpu import memory, streaming
+from fastloss.cpu import evaluate, memory, streaming
 from fastloss.cpu.sizes import ALWAYS_PARALLEL_FROM as PARALLEL_FROM
 from fastloss.cpu.sizes import BLOCK
 from fastloss.formulas import Huber, SmoothL1
@@ -35,6 +37,12 @@ def at(offset, size, dtype):
 def outside(room, out):
     start = (out.ctypes.data - room.ctypes.data) // room.itemsize
     return np.concatenate([room[:start], room[start + out.size :]])
+
+
+def heads(asked, outs):
+    """What ``before_line`` answers, kept in a list."""
+    asked.append(memory.before_line(outs))
+    return asked[-1]
 
 
 def ways(loss, x, y, weight, outs):
@@ -68,11 +76,13 @@ def test_elements_have_the_same_bits(formula, dtype, weighted, monkeypatch):
         expected = {name: call().copy() for name, call in calls.items()}
         with monkeypatch.context() as patched:
             patched.setattr(memory, "last_level_cache", lambda: 0)
-            assert memory.before_line([outs[0]]) is not None
+            asked = []
+            patched.setattr(evaluate, "before_line", partial(heads, asked))
             for name, call in calls.items():
                 for out in outs:
                     out.fill(np.nan)
                 np.testing.assert_array_equal(call(), expected[name], err_msg=name)
+                assert asked.pop() is not None, f"{name} did not go past the cache"
 
 
 @pytest.mark.usefixtures("past_the_cache")
