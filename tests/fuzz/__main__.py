@@ -15,11 +15,11 @@ import time
 
 from hypothesis import HealthCheck, given, seed, settings
 
-from tests.fuzz import elementwise, linear
+from tests.fuzz import elementwise, linear, residual
 from tests.fuzz.outcome import counts
 
-# A linear model takes three calls, and compiles more.
-LINEAR = 5
+# Of so many examples each is one: a linear model takes eight calls, and compiles more.
+SHARES = {linear: 5, residual: 10}
 
 
 def main():
@@ -29,8 +29,8 @@ def main():
     options = parser.parse_args()
     faulthandler.enable()
     start = time.monotonic()
-    shares = {elementwise: options.examples - options.examples // LINEAR}
-    shares[linear] = options.examples // LINEAR
+    shares = {module: options.examples // share for module, share in SHARES.items()}
+    shares = {elementwise: options.examples - sum(shares.values()), **shares}
     for module, examples in shares.items():
         run = settings(
             max_examples=examples,

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 from tests import registry
 
 SHAPES = [(), (0,), (1,), (2,), (7,), (4, 3), (1, 3), (4, 1), (0, 3), (2, 1, 3), (130,)]
+# Beyond a block, and beyond the size where threads start.
+LARGE = [(33_000,), (260, 260)]
 # The first are the likeliest, and what a shrunken example has.
 REAL = ["f8", "f4", "f2", ">f8", ">f4", "i8", "i2", "u1", "?"]
 WRONG = ["c8", "c16", "O", "U3", "M8[s]"] + ["g"] * (np.dtype("g").itemsize > 8)

@@ -1,17 +1,30 @@
 """Losses, gradients and curvatures of any arguments, beside exact arithmetic."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from hypothesis import strategies as st
 
 import fastloss as fl
+from fastloss.formulas import L1, Huber, SmoothL1, SquaredError
 from tests import reference
 from tests.fuzz import arrays
 from tests.fuzz.outcome import Unchanged, attempt
 from tests.registry import LOSSES, METHODS, REDUCTIONS
 
 NAMES = ("input", "target", "weight", "out", "reduction", "loss", "array")
+# Each formula's class, function and threshold.
+NAMED = {
+    SmoothL1: (fl.SmoothL1Loss, fl.smooth_l1_loss, "beta"),
+    Huber: (fl.HuberLoss, fl.huber_loss, "delta"),
+    L1: (fl.L1Loss, fl.l1_loss, None),
+    SquaredError: (fl.MSELoss, fl.mse_loss, None),
+}
+THRESHOLDS = [-1, -1e-300, np.nan, -np.inf, "1", None, [1.0], 1j, np.ones(2)]
+# For which exact arithmetic takes too long.
+MANY = 1000
+WRONG_REDUCTIONS = ["median", "", "MEAN", None, 3, ["mean"]]
 
 
 class Case(NamedTuple):
@@ -26,13 +39,19 @@ class Case(NamedTuple):
     out: Any
     wrong: tuple[str, ...]
     """The arguments that the call must refuse."""
+    way: str
+    """Through ``Loss``, the formula's own class, or its function."""
+    options: dict[str, Any]
+    """What is wrong with the loss itself."""
 
 
 @st.composite
 def cases(draw):
     formula, reduction = draw(st.sampled_from(LOSSES)), draw(st.sampled_from(REDUCTIONS))
     method = draw(st.sampled_from(METHODS))
-    shape = draw(st.sampled_from(arrays.SHAPES))
+    large = draw(st.integers(0, 19)) == 0
+    shape = draw(st.sampled_from(arrays.LARGE if large else arrays.SHAPES))
+    way = draw(st.sampled_from(["Loss", "class"] + ["function"] * (method == "value")))
     other = draw(st.sampled_from([shape, shape, shape, (), shape[-1:]]))
     given = {
         "input": draw(arrays.right(shape)),
@@ -47,11 +66,39 @@ def cases(draw):
         given[name] = draw(arrays.wrong(shape))
         if name != "weight" or given[name] is not None:
             wrong.append(name)
-    out = None
+    out, options = None, {}
+    if not wrong and draw(st.integers(0, 11)) == 0:
+        options = draw(wrong_options(formula, way))
+        wrong += options
     if not wrong and method in ("value", "grad") and draw(st.booleans()):
         out, is_wrong = draw(outputs(reduction if method == "value" else "none", method, given))
         wrong += ["out"] * is_wrong
-    return Case(formula, reduction, method, **given, out=out, wrong=tuple(wrong))
+    return Case(
+        formula, reduction, method, **given, out=out, wrong=tuple(wrong), way=way, options=options
+    )
+
+
+@st.composite
+def wrong_options(draw, formula, way):
+    threshold = NAMED[type(formula)][2]
+    if way == "Loss" or threshold is None or draw(st.booleans()):
+        return {"reduction": draw(st.sampled_from(WRONG_REDUCTIONS))}
+    return {threshold: draw(st.sampled_from(THRESHOLDS))}
+
+
+def callable_of(case):
+    """Give what takes input, target, weight and out."""
+    made, function, threshold = NAMED[type(case.formula)]
+    options = {"reduction": case.reduction}
+    if threshold is not None:
+        options[threshold] = case.formula[0]
+    if case.way == "function":
+        return partial(function, **options | case.options)
+    if case.way == "Loss":
+        loss = fl.Loss(case.formula, case.options.get("reduction", case.reduction))
+    else:
+        loss = made(**options | case.options)
+    return loss if case.method == "value" else getattr(loss, case.method)
 
 
 @st.composite
@@ -90,14 +137,12 @@ def _may_be_out(x, shape, dtype):
 
 def check(case):
     """Make the call, and compare what comes."""
-    loss = fl.Loss(case.formula, case.reduction)
-    call = loss if case.method == "value" else getattr(loss, case.method)
     options = {} if case.out is None else {"out": case.out}
     # As they are now: one may be the out, too.
     copies = [] if case.wrong else [np.array(a) for a in (case.input, case.target)]
     unchanged = Unchanged(case.input, case.target, case.weight)
     result = attempt(
-        lambda: call(case.input, case.target, weight=case.weight, **options),
+        lambda: callable_of(case)(case.input, case.target, weight=case.weight, **options),
         None if _is_unsure(case) else not case.wrong,
         case.wrong or NAMES,
     )
@@ -148,9 +193,7 @@ def _expected(case, dtype, input, target):
     with np.errstate(all="ignore"):
         x, y = (np.asarray(a).astype(compute) for a in (input, target))
         r = x - y
-        value, grad, hess = (
-            e.astype(np.float64) for e in reference.elements(case.formula, r, compute)
-        )
+        value, grad, hess = _elements(case.formula, r, compute)
         w = np.ones(r.shape) if case.weight is None else np.asarray(case.weight, np.float64)
         w = np.broadcast_to(w, r.shape)
         scale = 1.0 if case.reduction != "mean" else 1 / r.size if r.size else np.nan
@@ -164,6 +207,16 @@ def _expected(case, dtype, input, target):
         )
     names = {"value_and_grad": ("value", "grad"), "grad_and_hess": ("grad", "hess")}
     return [results[name] for name in names.get(case.method, (case.method,))]
+
+
+def _elements(formula, r, dtype):
+    """Give value, grad and hess in float64, of many by NumPy."""
+    if r.size < MANY:
+        exact = reference.elements(formula, r, dtype)
+    else:
+        quick = reference.quick(type(formula)._make(map(dtype, formula)), r)
+        exact = (e.astype(dtype) for e in quick)
+    return [e.astype(np.float64) for e in exact]
 
 
 def _total(losses, scale):

@@ -1,6 +1,7 @@
 """Any object for any one argument of any public function is answered, or refused by its name."""
 
 import warnings
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -99,9 +100,36 @@ def of_settings():
     )
 
 
+def of_estimators():
+    if not find_spec("sklearn"):
+        return
+    from fastloss.sklearn import SmoothL1Regressor
+
+    # Arrays are scikit-learn's to check, in its words: see test_sklearn.py.
+    def fitted(**parameters):
+        SmoothL1Regressor(**parameters).fit(X, y)
+
+    parameters = {"beta": 1.0, "alpha": 0.5, "fit_intercept": True, "max_iter": 200, "tol": 1e-8}
+    yield "SmoothL1Regressor", fitted, parameters
+
+
+def of_torch():
+    if not find_spec("torch"):
+        return
+    import torch
+
+    from fastloss import torch as losses
+
+    pair = {"input": torch.from_numpy(y), "target": torch.from_numpy(y[::-1].copy())}
+    for name in ("smooth_l1_loss", "huber_loss", "l1_loss", "mse_loss"):
+        options = {"reduction": "sum", "weight": torch.from_numpy(y + 1)}
+        options |= {"smooth_l1_loss": {"beta": 1.0}, "huber_loss": {"delta": 1.0}}.get(name, {})
+        yield f"torch, {name}", getattr(losses, name), {**pair, **options}
+
+
 FUNCTIONS = {
     name: (function, given)
-    for table in (of_losses, of_models, of_settings)
+    for table in (of_losses, of_models, of_settings, of_estimators, of_torch)
     for name, function, given in table()
 }
 ARGUMENTS = [(name, argument) for name, (_, given) in FUNCTIONS.items() for argument in given]

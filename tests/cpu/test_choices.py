@@ -1,0 +1,75 @@
+"""What compiled code calls in place of a plain function computes what that does."""
+
+from copy import deepcopy
+from fractions import Fraction
+
+import numba
+import numpy as np
+import pytest
+from numba import types
+
+from fastloss.cpu import formula, maybe, prefetch, quick, streaming
+
+X = np.arange(200, dtype=np.float32)
+PAIRS = np.zeros((3, 2))
+MATRIX = np.arange(12.0).reshape(3, 4)
+
+# A plain function, what chooses by types, and arguments for each choice.
+CHOICES = [
+    (maybe.part, maybe._part, [(None, 2, 5), (X, 2, 5)]),
+    (maybe.row, maybe._row, [(None, 1), (MATRIX, 1)]),
+    (maybe.keep, maybe._keep, [(None, 1, 2.0, 3.0), (PAIRS, 1, 2.0, 3.0)]),
+    (
+        maybe.in_order,
+        maybe._in_order_of,
+        [(X, X, None, X.copy(), None), (X, X[:9], None, None, None)],
+    ),
+    (streaming.step_for, streaming._step_for, [(X,), (MATRIX,)]),
+    (streaming.window, streaming._window, [(None, None, 2, 5), (X, None, 2, 5), (X, X[9:], 2, 5)]),
+    (streaming.store, streaming._store, [(X, None, 2, 5), (X, X[100:].copy(), 16, 60)]),
+    (streaming.fence, streaming._fence_if, [(None,), (True,)]),
+    (prefetch.bring, prefetch._bring, [(None, 3, 40), (X, 3, 40)]),
+    (formula.quotient, formula._quotient, [(3.0, 0.7)]),
+    (quick.ratio, formula._ratio, [(0.3, 0.7), (np.float32(0.3), np.float32(0.7))]),
+]
+CASES = [(*names, given) for *names, table in CHOICES for given in table]
+
+
+def kind_of(argument):
+    return types.none if argument is None else numba.typeof(argument)
+
+
+def fused(a, b, c):
+    return type(a)(float(Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))))
+
+
+@pytest.fixture
+def _instructions(monkeypatch):
+    """In Python, what compiled code has instructions for."""
+    width = streaming.LINE // X.itemsize
+
+    def store_line(out, i, buffer, j):
+        out[i : i + width] = buffer[j : j + width]
+
+    monkeypatch.setattr(maybe, "_slice", lambda array, low, high: array[low:high])
+    monkeypatch.setattr(maybe, "_in_order", maybe.in_order)
+    monkeypatch.setattr(streaming, "_store_line", store_line)
+    monkeypatch.setattr(streaming, "_fence", lambda: None)
+    monkeypatch.setattr(prefetch, "_bring_one", lambda array, start, further: None)
+    monkeypatch.setattr(formula, "_multiply_add", fused)
+
+
+@pytest.mark.usefixtures("_instructions")
+@pytest.mark.parametrize(
+    ("plain", "choose", "given"), CASES, ids=[f"{c[0].__name__}-{i}" for i, c in enumerate(CASES)]
+)
+def test_the_choice_computes_what_the_plain_function_does(plain, choose, given):
+    (ours, result), (expected_arrays, expected) = (
+        (copies, function(*copies))
+        for copies, function in [
+            (deepcopy(given), choose(*map(kind_of, given))),
+            (deepcopy(given), plain),
+        ]
+    )
+    np.testing.assert_equal(result, expected)
+    np.testing.assert_equal(ours, expected_arrays)
