@@ -54,6 +54,6 @@ def _missed() -> bool:
     return bool(flags & FORKED_NOT_EXECUTED) and there - (threading.active_count() - 1) < started
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no forks
     os.register_at_fork(after_in_child=_after_fork)
     _lost = _missed()

@@ -1,5 +1,6 @@
 """The losses as functions, with the names of ``torch.nn.functional``."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -164,17 +165,15 @@ def mse_loss(
     return made(MSELoss, reduction=reduction)(input, target, weight, out, device=device)
 
 
-def made(cls: Any, **arguments: Any) -> Loss:
+def made(cls: Callable[..., Loss], **arguments: Any) -> Loss:
     """Give the loss of this class and these arguments, made once."""
     try:
         return _cached(cls, **arguments)
     except TypeError:  # an argument that cannot be hashed: let the class say what is wrong
-        loss: Loss = cls(**arguments)
-        return loss
+        return cls(**arguments)
 
 
 # Typed: True and 1.0 are equal, and so would share a loss.
 @lru_cache(maxsize=256, typed=True)
-def _cached(cls: Any, **arguments: Any) -> Loss:
-    loss: Loss = cls(**arguments)
-    return loss
+def _cached(cls: Callable[..., Loss], **arguments: Any) -> Loss:
+    return cls(**arguments)

@@ -128,7 +128,7 @@ def limit() -> int:
     asked = _here.get()
     if asked is None:
         asked = _everywhere
-    ceiling = min(_cores(), _quota(), OPENMP)
+    ceiling = min(cores(), _quota(), OPENMP)
     return ceiling if asked is None else min(asked, ceiling)
 
 
@@ -144,7 +144,8 @@ def _checked(count: int) -> int:
     return number
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Give the cores that this process may run on."""
     # Asked each time, in less than a microsecond: it may change while a process runs.
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -54,7 +54,7 @@ class Turn(NamedTuple):
             return None
         values, vectors = np.linalg.eigh(scaled)
         weak = values <= WEAK * values[-1]
-        if not weak.any() or weak.all():
+        if not weak.any():
             return None
         floor = p * np.finfo(float).eps * values[-1]
         matrix = vectors / size[:, None] / np.sqrt(np.maximum(values, floor))

@@ -7,6 +7,7 @@ import pytest
 
 import fastloss as fl
 from fastloss import direct
+from fastloss.cpu.ready import Ready
 from fastloss.cpu.sizes import ALWAYS_PARALLEL_FROM as PARALLEL_FROM
 from fastloss.cpu.sizes import BLOCK
 from fastloss.formulas import SmoothL1
@@ -249,3 +250,7 @@ def test_pickled_losses_compute(method):
     again = pickle.loads(pickle.dumps(loss))
     for a, b in zip(results(again, method, x, y), expected, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_the_kernels_that_are_ready_have_the_names_of_kinds_alone():
+    assert not hasattr(Ready(fl.formulas.SmoothL1(), np.dtype(np.float64)), "other")

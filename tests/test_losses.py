@@ -9,6 +9,7 @@ import pytest
 from numpy.lib.stride_tricks import as_strided
 
 import fastloss as fl
+from fastloss import arrays
 from fastloss.formulas import FORMULAS, SmoothL1
 from tests.registry import DTYPES, METHODS, REDUCTIONS, pair
 
@@ -565,3 +566,14 @@ def test_infinities_are_summed_back_to_a_broadcast_input_without_a_warning():
     assert math.isnan(fl.HuberLoss(reduction="sum", delta=math.inf).grad(0.0, target))
     huge = np.full(2, -3e38, np.float32)
     assert fl.HuberLoss(reduction="sum", delta=math.inf).grad(np.float32(0), huge) == math.inf
+
+
+def test_overlaps_that_are_too_hard_to_tell_are_taken_for_overlaps(monkeypatch):
+    room = np.zeros(4000)
+    x = as_strided(room, (6, 5, 4), (616, 104, 24))
+    out = as_strided(room[5:], (6, 5, 4), (808, 88, 16))
+    monkeypatch.setattr(arrays, "OVERLAP_WORK", 1)
+    with pytest.raises(np.exceptions.TooHardError):
+        np.shares_memory(x, out, max_work=1)
+    with pytest.raises(ValueError, match="out must not overlap"):
+        fl.MSELoss(reduction="none")(x, np.zeros(x.shape), out=out)

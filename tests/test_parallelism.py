@@ -190,3 +190,8 @@ def test_the_first_import_stays_without_numba():
 def test_an_array_is_no_count():
     with pytest.raises(TypeError, match="count must be an integer, got ndarray"):
         fl.set_num_threads(np.ones(2))
+
+
+def test_a_system_without_affinity_has_all_its_cores(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert parallelism.cores() == os.cpu_count()

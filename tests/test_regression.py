@@ -1,16 +1,21 @@
 import math
+import sys
 import tracemalloc
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
-from scipy.optimize import linprog
+from scipy.optimize import OptimizeResult, linprog
 
 import fastloss as fl
-from fastloss.cpu.model import HostModel
+from fastloss import absolute
+from fastloss.cpu.model import HostModel, spread_out
 from fastloss.newton import Frame
 from fastloss.scale import mad
+from fastloss.search import ROWS_OF_SCALE
+from fastloss.turning import WEAK, Turn, _well_conditioned
 
 STACKLOSS = Path(__file__).parents[1] / "docs" / "data" / "stackloss.csv"
 
@@ -523,3 +528,92 @@ def test_columns_whose_first_rows_are_nothing_like_the_others_are_measured():
 def test_an_array_is_no_name_of_a_method():
     with pytest.raises(ValueError, match="method must be one of auto"):
         fl.fit(np.ones((3, 1)), np.ones(3), method=np.zeros(2))
+
+
+class Contradictory(NamedTuple):
+    """A formula whose gradient is not that of its value."""
+
+    def value(self, r):
+        return r * r
+
+    def grad(self, r):
+        return 2.0 * r - 1.0
+
+    def hess(self, r):
+        return 2.0 + 0.0 * r
+
+
+def test_a_gradient_that_leads_nowhere_lower_is_told():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 3))
+    y = X @ [1.0, 2.0, 3.0] + rng.standard_normal(300)
+    with pytest.warns(fl.ConvergenceWarning, match="none leads lower from there"):
+        result = fl.fit(X, y, fl.Loss(Contradictory()))
+    assert not result.success
+
+
+def test_rows_whose_weights_are_all_zero_are_no_start():
+    """A fit of many rows starts from some of them, which may be those without a weight."""
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((20_000, 3))
+    y = X @ [1.0, 2.0, 3.0] + rng.standard_normal(20_000)
+    weight = np.ones(y.size)
+    weight[spread_out(y.size, ROWS_OF_SCALE)] = 0
+    counted = weight > 0
+    result = fl.fit(X, y, weight=weight)
+    expected = fl.fit(X[counted], y[counted])
+    assert result.success
+    np.testing.assert_allclose(result.x, expected.x, rtol=1e-8)
+
+
+def test_little_memory_keeps_too_few_rows_to_start_from(tmp_path):
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((40_000, 64), np.float32)
+    y = (X @ np.arange(64.0) + rng.standard_normal(len(X))).astype(np.float32)
+    X.tofile(tmp_path / "X")
+    mapped = np.memmap(tmp_path / "X", np.float32, "r", shape=X.shape)
+    result, expected = fl.fit(mapped, y, memory_limit=1_000_000), fl.fit(X, y)
+    assert result.success
+    np.testing.assert_allclose(result.x, expected.x, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize(("max_iter", "success"), [(1, False), (2, True), (200, True)])
+def test_absolute_error_over_many_rows_is_as_near_as_its_steps_lead(max_iter, success, monkeypatch):
+    monkeypatch.setattr(absolute, "ELEMENTS", 0)
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((30_000, 4))
+    y = X @ np.arange(1.0, 5) + rng.standard_normal(len(X))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fl.ConvergenceWarning)
+        result = fl.fit(X, y, fl.L1Loss(), max_iter=max_iter)
+    assert result.success is success
+    assert result.nit <= max_iter
+    assert ("as smooth L1 with beta" in result.message) is success
+
+
+def test_absolute_error_without_linear_programming_is_as_good(outliers, monkeypatch):
+    X, y, _ = outliers
+    exact = fl.fit(X, y, fl.L1Loss())
+    monkeypatch.setattr("scipy.optimize.linprog", lambda *_, **__: OptimizeResult(status=4))
+    result = fl.fit(X, y, fl.L1Loss())
+    assert exact.fun <= result.fun <= 1.01 * exact.fun
+    assert "as smooth L1 with beta" in result.message
+
+
+def test_a_gram_that_is_nearly_but_not_quite_singular_keeps_its_columns():
+    """By one estimate its condition is too large, by its eigenvalues it is not."""
+    p = 5
+    basis = np.linalg.qr(np.random.default_rng(p).standard_normal((p, p)))[0]
+    gram = (basis * np.r_[1.5 * WEAK, np.ones(p - 1)]) @ basis.T
+    scale = np.sqrt(np.diag(gram))
+    gram /= np.outer(scale, scale)
+    squares = fl.LinearObjective(np.linalg.cholesky(gram).T, np.ones(p), fl.MSELoss())
+    assert not _well_conditioned(gram)
+    assert Turn.of(squares, Frame.of(squares)[0], gram) is None
+
+
+def test_a_bar_needs_rich(outliers, monkeypatch):
+    monkeypatch.setitem(sys.modules, "rich.progress", None)
+    X, y, _ = outliers
+    with pytest.raises(ImportError, match="progress=True needs rich"):
+        fl.fit(X, y, progress=True)

@@ -4,6 +4,7 @@ import copy
 import inspect
 import itertools
 import math
+import os
 import pickle
 import subprocess
 import sys
@@ -228,6 +229,16 @@ def test_gradients_go_where_they_are_wanted_alone(reduction, wanted):
         assert torch.equal(leaf.grad, gradient) if want else leaf.grad is None
 
 
+@every_reduction
+def test_weights_alone_may_get_a_gradient(reduction):
+    x, y, w = smooth_points(((5,), (5,), (5,)))
+    full = torch.autograd.grad(ft.Loss(Tilted(), reduction)(x, y, w).sum(), w)[0]
+    for create_graph in (False, True):
+        value = ft.Loss(Tilted(), reduction)(x.detach(), y.detach(), w).sum()
+        alone = torch.autograd.grad(value, w, create_graph=create_graph)[0]
+        assert torch.equal(alone, full)
+
+
 def test_a_third_derivative_is_refused():
     x, y, _ = smooth_points(((5,), (5,), None))
     first = torch.autograd.grad(ft.Loss(Tilted())(x, y), x, create_graph=True)[0]
@@ -394,10 +405,51 @@ def test_what_cannot_be_computed_is_refused_by_name(arguments, error, message):
         ft.SmoothL1Loss()(*arguments)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+class OnGpu(torch.Tensor):
+    """A tensor that says it lives on a GPU and lies in the memory of the host."""
+
+    __module__ = "torch"  # results are made as tensors, too
+    is_cpu, is_cuda = False, True
+
+
+class OnSecondGpu(OnGpu):
+    device = torch.device("cuda:1")
+
+
 def test_devices_that_differ_are_both_named():
-    with pytest.raises(ValueError, match="input and target must be on one device.*cuda:0 and cpu"):
-        ft.SmoothL1Loss()(torch.ones(1, device="cuda"), torch.ones(1))
+    for name, weight in (("target", None), ("weight", torch.ones(1).as_subclass(OnSecondGpu))):
+        target = torch.ones(1).as_subclass(OnSecondGpu) if weight is None else torch.ones(1)
+        words = f"input and {name} must be on one device, got cpu and cuda:1"
+        with pytest.raises(ValueError, match=words):
+            ft.smooth_l1_loss(torch.ones(1), target, weight=weight)
+
+
+@every_reduction
+def test_numbers_of_a_gpu_are_not_waited_for(reduction, monkeypatch):
+    """A total that goes to a tensor stays on the device."""
+    slots = []
+    for name, slot in (("__call__", "out"), ("value_and_grad", "total")):
+        original = getattr(fl.Loss, name)
+
+        def record(*arguments, original=original, slot=slot, **options):
+            slots.append(options.get(slot))
+            return original(*arguments, **options)
+
+        monkeypatch.setattr(fl.Loss, name, record)
+    x, y = (t.as_subclass(OnGpu) for t in pair(50))
+    loss = ft.SmoothL1Loss(reduction=reduction)
+    value = loss(x.detach(), y)
+    with_gradient, gradient = step(loss, x, y)
+    expected = step(loss, *pair(50))
+    for found in (value, with_gradient):
+        torch.testing.assert_close(found.as_subclass(torch.Tensor), expected[0])
+    torch.testing.assert_close(gradient.as_subclass(torch.Tensor), expected[1])
+    if reduction == "none":
+        assert slots[:2] == [None, None]
+    else:
+        assert [(slot.shape, slot.dtype, slot.device) for slot in slots[:2]] == [
+            ((), x.dtype, x.device)
+        ] * 2
 
 
 # Modules
@@ -483,6 +535,28 @@ def test_a_compiled_model_runs_the_loss_outside_of_its_graphs():
         step(torch.compile(ft.SmoothL1Loss(), backend="eager"), x, y), expected, strict=True
     ):
         assert torch.equal(a, b)
+
+
+def test_while_a_model_is_compiled_the_loss_is_kept_out_of_its_graph(monkeypatch):
+    kept_out = []
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    monkeypatch.setattr(torch.compiler, "disable", lambda f: kept_out.append(f) or f)
+    x, y = pair(50)
+    value = ft.smooth_l1_loss(x, y)
+    assert kept_out == [ft.functional._evaluate]
+    torch.testing.assert_close(value, torch.nn.functional.smooth_l1_loss(x, y))
+
+
+def test_a_torch_that_cannot_be_imported_is_not_called_absent(tmp_path):
+    (tmp_path / "torch.py").write_text("import part_of_torch")
+    result = subprocess.run(
+        [sys.executable, "-c", "import fastloss.torch"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert result.returncode != 0
+    assert result.stderr.endswith("ModuleNotFoundError: No module named 'part_of_torch'\n")
 
 
 def test_without_torch_the_import_says_what_to_install():

@@ -93,3 +93,16 @@ def test_a_warm_loss_computes():
 def test_what_is_no_iterable_is_named(name):
     with pytest.raises(TypeError, match=f"{name} must be an iterable, got 1"):
         fl.warmup(**{name: 1})
+
+
+@pytest.mark.parametrize("weights", [False, True])
+def test_sums_of_large_arrays_are_compiled_with_and_without_weights(weights):
+    seen = []
+    fl.warmup(
+        [fl.MSELoss()],
+        dtypes=["float64"],
+        methods=["value"],
+        weights=weights,
+        progress=lambda done, count, name: seen.append(name),
+    )
+    assert ("SquaredError float64 mean, weights, large" in seen) is weights

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import platform
 import sys
 from importlib.util import find_spec
@@ -54,7 +53,7 @@ def facts() -> dict[str, Any]:
 
     import fastloss
     from fastloss.cpu import cache, elementwise, threads
-    from fastloss.parallelism import get_num_threads
+    from fastloss.parallelism import cores, get_num_threads
 
     data = np.zeros(ELEMENTS)
     fastloss.smooth_l1_loss(data, data)  # the first parallel call decides the threading layer
@@ -68,7 +67,7 @@ def facts() -> dict[str, Any]:
         "scipy": scipy.__version__,
         "platform": platform.platform(),
         "cpu": cpu(),
-        "cpus": usable_cpus(),
+        "cpus": cores(),
         "threads": get_num_threads(),
         "threading_layer": threads.layer(),
         "cache_folder": None if folder is None else str(folder),
@@ -98,10 +97,3 @@ def cpu() -> str:
         lines = []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return models[0] if models else platform.processor() or platform.machine()
-
-
-def usable_cpus() -> int:
-    """Count the processors this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

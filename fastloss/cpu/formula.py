@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from numba.core.registry import cpu_target
-from numba.core.types.containers import BaseNamedTuple
 from numba.extending import intrinsic, overload
 
 from fastloss import binding
@@ -33,8 +32,6 @@ def _resolve(function: Any) -> None:
 
     # Numba compares both signatures as text: annotations here would be a difference.
     def resolve(formula, r):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-        if not isinstance(formula, BaseNamedTuple):
-            return None
         method = _method(formula.instance_class, name)
         return lambda formula, r: method(formula, r)
 
@@ -48,8 +45,6 @@ for _function in (value, grad, hess):
 # One body for both would be compiled whole, the absent method too.
 @overload(scaled_grad, jit_options=INLINE)
 def _scaled_grad(formula, r, scale):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    if not isinstance(formula, BaseNamedTuple):
-        return None
     if callable(getattr(formula.instance_class, "scaled_grad", None)):
         method = _method(formula.instance_class, "scaled_grad")
         return lambda formula, r, scale: method(formula, r, scale)

@@ -51,10 +51,11 @@ def _buffers_for(value_out, grad_out, hess_out, streamed):  # type: ignore[no-un
     if is_none(streamed):
         return lambda value_out, grad_out, hess_out, streamed: None
 
-    def buffers(value_out, grad_out, hess_out, streamed):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-        return buffer_for(value_out), buffer_for(grad_out), buffer_for(hess_out)
-
-    return buffers
+    return lambda value_out, grad_out, hess_out, streamed: (
+        buffer_for(value_out),
+        buffer_for(grad_out),
+        buffer_for(hess_out),
+    )
 
 
 def buffer_for(out: Maybe) -> Maybe:

@@ -26,7 +26,7 @@ def _after_fork() -> None:
     _entered = threading.Lock()  # the parent may have held it
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no forks
     # A child forked while another thread compiles would wait for that thread for ever.
     os.register_at_fork(
         before=global_compiler_lock.acquire,

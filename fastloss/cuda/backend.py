@@ -208,8 +208,6 @@ class _Call:
         kept = [k for k, n in enumerate(shape) if full[k] == n and n > 1]
         count = prod(shape[k] for k in along)
         blocks = prod(own)
-        if not blocks:
-            return
         if max(count, blocks) >= PIECE:
             raise ValueError(
                 f"input must not meet {PIECE} targets or more with each element on a GPU, got the "

@@ -22,23 +22,17 @@ def lanewise(function: Any) -> Any:
     def each(shared: Any, a: Any, b: Any) -> Any:
         return tuple(function(shared, p, q) for p, q in zip(a, b, strict=True))
 
-    if SIMULATED:
-        return each
+    if not SIMULATED:
 
-    def each_lane(shared, a, b):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-        raise NotImplementedError
+        @overload(each)
+        def _each(shared, a, b):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+            if len(a) == 1:
+                return lambda shared, a, b: (function(shared, a[0], b[0]),)
+            return lambda shared, a, b: (
+                (function(shared, a[0], b[0]),) + each(shared, a[1:], b[1:])  # noqa: RUF005
+            )
 
-    resolved: Any = each_lane
-
-    @overload(each_lane)
-    def _each_lane(shared, a, b):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-        if len(a) == 1:
-            return lambda shared, a, b: (function(shared, a[0], b[0]),)
-        return lambda shared, a, b: (
-            (function(shared, a[0], b[0]),) + resolved(shared, a[1:], b[1:])  # noqa: RUF005
-        )
-
-    return resolved
+    return each
 
 
 def pairs_sum(lanes: Any) -> Any:

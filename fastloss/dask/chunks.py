@@ -1,6 +1,5 @@
 """The row chunks of X, y and weights, and one way to compute something of all of them."""
 
-from itertools import count
 from typing import Any
 from uuid import uuid4
 
@@ -96,15 +95,14 @@ class Chunks:
             some = chunks[i : i + self._group]
             columns = map(list, zip(*map(self._keys, some), strict=True))
             graph[run, 0, i // self._group] = _task(f"call-{run}", some, *columns)
-        size = len(graph) - 1
-        for level in count(1):
-            if size == 1:
-                return graph, (run, level - 1, 0)
+        level, size = 0, len(graph) - 1
+        while size > 1:
+            level += 1
             for i in range(0, size, FAN):
                 below = [(run, level - 1, j) for j in range(i, min(size, i + FAN))]
                 graph[run, level, i // FAN] = (combined, below)
             size = -(-size // FAN)
-        raise AssertionError
+        return graph, (run, level, 0)
 
     def _keys(self, chunk: Chunk) -> list[Any]:
         """Give the keys of a chunk's arrays."""

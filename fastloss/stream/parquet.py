@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import dataset
 
-from fastloss.arrays import precision
 from fastloss.arrow import is_number, value_type, words
 from fastloss.columns import choose
 from fastloss.model import check_matrix
@@ -163,7 +162,4 @@ class Parquet:
 def _dtype(name: str, kind: Any) -> np.dtype[Any]:
     if not is_number(kind):
         raise TypeError(f"column {name!r} holds {words(value_type(kind))}, not numbers")
-    try:
-        return precision(value_type(kind).to_pandas_dtype())
-    except NotImplementedError:
-        return np.dtype(np.float64)
+    return np.dtype(np.float32 if pa.types.is_float32(value_type(kind)) else np.float64)

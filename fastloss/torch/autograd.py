@@ -75,16 +75,16 @@ class Slope(torch.autograd.Function):
         """Multiply by the curvature."""
         x, y, share = ctx.saved_tensors
         _, of_input, of_target, of_share = ctx.needs_input_grad
-        product = of_shares = None
-        if of_input or of_target:
-            product = Curvature.apply(ctx.elementwise, x, y) * share * grad_output
+        # A slope is recorded for one of these two at least.
+        product = Curvature.apply(ctx.elementwise, x, y) * share * grad_output
+        of_shares = None
         if of_share:
             slope = Slope.apply(ctx.elementwise, x, y, torch.ones_like(share))
             of_shares = (slope * grad_output).sum_to_size(share.shape)
         return (
             None,
             product if of_input else None,
-            -product if of_target and product is not None else None,
+            -product if of_target else None,
             of_shares,
         )
 

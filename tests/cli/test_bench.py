@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastloss as fl
-from fastloss.cli import expressions
+from fastloss.cli import bench, expressions, report, timing
 
 LOSSES = ["SmoothL1Loss", "HuberLoss", "L1Loss", "MSELoss"]
 
@@ -50,3 +50,23 @@ def test_numpy_computes_the_same(loss):
     ours, our_grad = getattr(fl, loss)().value_and_grad(x, y)
     np.testing.assert_allclose(ours, value, rtol=1e-13)
     np.testing.assert_allclose(our_grad, grad, rtol=1e-13)
+
+
+def test_the_table_needs_rich(run, monkeypatch):
+    monkeypatch.setattr(bench, "find_spec", lambda name: None)
+    code, out, err = run("bench", "--sizes", "10")
+    assert (code, out) == (2, "")
+    assert "pip install 'fastloss[cli]'" in err
+
+
+def test_rounds_end_by_their_number_or_by_the_time():
+    calls = {"nothing": lambda: None}
+    assert len(timing.interleave(calls, 2)["nothing"]) == 2
+    assert len(timing.interleave(calls, 9, seconds=0.0)["nothing"]) == timing.LEAST_ROUNDS
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(1.234e-6, "1.23 µs"), (0.01, "10.0 ms"), (12.3, "12.3 s")]
+)
+def test_durations_have_three_digits(seconds, text):
+    assert report.duration(seconds) == text

@@ -1,5 +1,7 @@
 """`fastloss fit` on workers."""
 
+import sys
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -58,3 +60,9 @@ def test_a_cluster_reads_parquet_alone(refused, tmp_path):
     path = tmp_path / "data.csv"
     path.write_text("a,y\n1,2\n")
     assert "reads Parquet" in refused("fit", path, "--target", "y", "--workers", "1")
+
+
+def test_without_dask(refused, folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    said = refused("fit", folder, "--target", "y", "--workers", "1")
+    assert "pip install 'fastloss[cli,dask]'" in said

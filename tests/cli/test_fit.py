@@ -326,6 +326,18 @@ def test_interrupted(run, data, monkeypatch):
     assert run("fit", data, "--target", "y") == (130, "", "fastloss: interrupted\n")
 
 
+def test_interrupted_before_the_first_step(run, data, monkeypatch):
+    fitted = fastloss.fit
+
+    def fit(*arguments, callback=None, **options):
+        if callback is not None:  # not the few rows that are fitted to compile
+            raise KeyboardInterrupt
+        return fitted(*arguments, **options)
+
+    monkeypatch.setattr(fastloss, "fit", fit)
+    assert run("fit", data, "--target", "y") == (130, "", "fastloss: interrupted\n")
+
+
 def test_warnings_are_one_line(run, data, monkeypatch):
     read = tables.read
 

@@ -1,6 +1,7 @@
 """What `fastloss info` finds."""
 
 import json
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -71,3 +72,11 @@ def test_the_folder_of_kernels_is_the_one_in_use(run):
     from fastloss.cpu import elementwise
 
     assert found["cache_folder"] == elementwise.serial._cache.cache_path
+
+
+def test_a_processor_that_the_system_does_not_name(run, monkeypatch):
+    def read_text(path):
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    assert info.cpu()

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import fastloss
-from fastloss.cli import fitting, streamed
+from fastloss.cli import fitting, streamed, values
 
 N, P = 60_000, 4
 RNG = np.random.default_rng(0)
@@ -117,9 +117,14 @@ def test_kernels_are_compiled_with_a_few_rows(run, parquet, monkeypatch):
     [("500MB", 5e8), ("2GiB", 2**31), ("1000000", 1e6), ("1.5 GB", 1.5e9), ("4M", 4e6)],
 )
 def test_sizes(text, count):
-    from fastloss.cli.values import size
+    assert values.size(text) == count
 
-    assert size(text) == count
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(999, "999 bytes"), (1_500_000, "1.5 MB"), (2 * 10**9, "2 GB")]
+)
+def test_sizes_as_they_are_said(count, text):
+    assert values.shown(count) == text
 
 
 @pytest.mark.parametrize("text", ["much", "10", "-1GB", "1 PB", "5iB", "", "nan"])
@@ -151,6 +156,26 @@ def test_missing_values_are_named_by_their_row(refused, tmp_path, monkeypatch):
     column[50_001] = None
     pq.write_table(table(x1=pa.array(column)), path)
     assert "first in row 50002" in refused("fit", path, *SMALL)
+
+
+def test_without_pyarrow(refused, parquet, monkeypatch):
+    monkeypatch.delitem(sys.modules, "fastloss.stream.parquet", raising=False)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert "pip install 'fastloss[cli]'" in refused("fit", parquet, *SMALL)
+
+
+def test_what_is_wrong_with_finite_values_is_said_as_the_fit_says_it(refused, parquet, monkeypatch):
+    def fit(*_, **__):
+        raise ValueError("something else")
+
+    monkeypatch.setattr(fastloss, "fit", fit)
+    assert refused("fit", parquet, *SMALL).endswith(": something else\n")
+
+
+def test_an_array_without_rows(refused, tmp_path):
+    np.save(tmp_path / "none.npy", np.empty((0, 3)))
+    options = ["--target", "2", "--memory-limit", "1MB"]
+    assert "no rows" in refused("fit", tmp_path / "none.npy", *options)
 
 
 def test_columns_that_are_not_there(refused, parquet):

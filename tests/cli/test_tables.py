@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fastloss.cli import tables
+from fastloss.cli import arrow, tables
 from fastloss.cli.errors import CommandError
 
 A, B, Y = np.array([1.0, 2, 4]), np.array([3.0, 5, 6]), np.array([7.0, 8, 10])
@@ -99,6 +99,15 @@ def as_npz_of_a_matrix(folder):
     return npz(folder, X=np.column_stack((A, B)), y=Y), "y", ("X0", "X1")
 
 
+def as_npz_with_a_header_of_version_2(folder):
+    path = folder / "data.npz"
+    with zipfile.ZipFile(path, "w") as file:
+        for name, array in {"a": A, "b": B, "y": Y}.items():
+            with file.open(f"{name}.npy", "w") as stream:
+                np.lib.format.write_array(stream, array, version=(2, 0))
+    return path, "y", ("a", "b")
+
+
 def as_compressed_npz(folder):
     path = folder / "data.npz"
     np.savez_compressed(path, X=A[:, None], b=B, y=Y)
@@ -177,6 +186,12 @@ def test_line_breaks_in_quotes_where_a_block_ends(csv, monkeypatch):
     monkeypatch.setattr(arrow, "CSV_BLOCK", 64)
     path = csv("note,a,y\n" + '"one\ntwo\nthree\nfour",1,2\n' * 20)
     assert read(path, features=["a"]).y.size == 20
+
+
+def test_a_row_of_csv_longer_than_what_is_read_at_once(csv, monkeypatch):
+    path = csv("a,y\n1,2\n" + "1" * 500 + ",2\n")
+    monkeypatch.setattr("fastloss.cli.arrow.CSV_BLOCK", 100)
+    assert "cannot read" in message(path)
 
 
 def test_a_csv_header_with_commas_in_quotes(csv):
@@ -490,3 +505,7 @@ def test_without_pyarrow(tmp_path, monkeypatch, name):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert "pip install 'fastloss[cli]'" in message(path)
     assert read(npy(tmp_path, np.ones((2, 2))), "1").y.size == 2
+
+
+def test_rows_that_the_header_does_not_fit_are_skipped_where_only_names_are_wanted():
+    assert arrow._parsing("skip").invalid_row_handler(None) == "skip"

@@ -1,5 +1,7 @@
 """What `fastloss warmup` says."""
 
+import sys
+
 from fastloss.cpu import cache
 
 
@@ -22,3 +24,14 @@ def test_a_loss_of_another_name(run):
     code, _, err = run("warmup", "--loss", "tukey")
     assert code == 2
     assert "smooth_l1" in err
+
+
+def test_the_bar_is_for_terminals_with_rich(run, monkeypatch):
+    arguments = "warmup", "--loss", "mse", "--dtype", "float64", "--method", "grad", "--small"
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert "100%" in run(*arguments).err
+    monkeypatch.setitem(sys.modules, "rich.progress", None)
+    code, out, err = run(*arguments)
+    assert (code, err) == (0, "")
+    assert out.startswith("1 kernels ready in ")

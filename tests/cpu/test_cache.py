@@ -144,6 +144,24 @@ tempfile.NamedTemporaryFile = full
     assert kernels(tmp_path) == []
 
 
+def test_what_is_half_written_does_not_stay(tmp_path):
+    """Two kernels fail to be kept, one warning says so."""
+    code = (
+        """
+import os
+def refuse(*arguments):
+    raise OSError(13, "Permission denied")
+os.replace = refuse
+"""
+        + CALL
+        + "fl.SmoothL1Loss(beta=0.5).grad([1.0], [0.0])"
+    )
+    out, errors = run(code, tmp_path)
+    assert out == ["0.75", "0", "1"]
+    assert errors.count(WHAT_TO_DO) == 1
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
 EVERY_KIND = """
 import sys, numpy as np, fastloss as fl
 x, y = np.linspace(-3, 3, 1000), np.zeros(1000)
@@ -186,14 +204,18 @@ def test_eight_processes_that_compile_at_once_agree(tmp_path):
 
 @pytest.mark.slow
 def test_two_versions_that_share_a_folder_do_not_mix(tmp_path):
-    package = tmp_path / "other" / "fastloss"
-    shutil.copytree(ROOT / "fastloss", package)
-    formulas = package / "cpu" / "quick.py"
+    """In one place by turns, as Numba keeps what lies elsewhere in folders of its own."""
+    site, folder = tmp_path / "site", tmp_path / "cache"
+    versions = {"0.75": tmp_path / "one", "1.75": tmp_path / "other"}
+    for package in versions.values():
+        shutil.copytree(ROOT / "fastloss", package / "fastloss")
+    formulas = versions["1.75"] / "fastloss" / "cpu" / "quick.py"
     old, new = "return ratio(within, self.beta) * (", "return a + ("
     assert old in formulas.read_text()
     formulas.write_text(formulas.read_text().replace(old, new))
-    folder, other = tmp_path / "cache", str(tmp_path / "other")
     for _ in range(2):
-        assert run(CALL, folder)[0][0] == "0.75"
-        assert run(CALL, folder, PYTHONPATH=other)[0][0] == "1.75"
+        for answer, package in versions.items():
+            package.rename(site)
+            assert run(CALL, folder, PYTHONPATH=str(site))[0][0] == answer
+            site.rename(package)
     assert len(kernels(folder)) == 2

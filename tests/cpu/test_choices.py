@@ -9,9 +9,11 @@ import pytest
 from numba import types
 
 from fastloss.cpu import formula, maybe, prefetch, quick, streaming
+from fastloss.formulas import Huber, SquaredError
 
 X = np.arange(200, dtype=np.float32)
 PAIRS = np.zeros((3, 2))
+MSE = SquaredError()
 MATRIX = np.arange(12.0).reshape(3, 4)
 
 # A plain function, what chooses by types, and arguments for each choice.
@@ -30,6 +32,7 @@ CHOICES = [
     (streaming.fence, streaming._fence_if, [(None,), (True,)]),
     (prefetch.bring, prefetch._bring, [(None, 3, 40), (X, 3, 40)]),
     (formula.quotient, formula._quotient, [(3.0, 0.7)]),
+    (formula.scaled_grad, formula._scaled_grad, [(Huber(1.0), 2.0, 3.0), (MSE, 2.0, 3.0)]),
     (quick.ratio, formula._ratio, [(0.3, 0.7), (np.float32(0.3), np.float32(0.7))]),
 ]
 CASES = [(*names, given) for *names, table in CHOICES for given in table]
@@ -57,6 +60,7 @@ def _instructions(monkeypatch):
     monkeypatch.setattr(streaming, "_fence", lambda: None)
     monkeypatch.setattr(prefetch, "_bring_one", lambda array, start, further: None)
     monkeypatch.setattr(formula, "_multiply_add", fused)
+    monkeypatch.setattr(formula, "_method", getattr)
 
 
 @pytest.mark.usefixtures("_instructions")
@@ -73,3 +77,14 @@ def test_the_choice_computes_what_the_plain_function_does(plain, choose, given):
     )
     np.testing.assert_equal(result, expected)
     np.testing.assert_equal(ours, expected_arrays)
+
+
+def test_the_buffers_of_compiled_code_lie_on_lines():
+    assert streaming._buffers_for(*map(kind_of, (None, X, None, None)))(None, X, None, None) is None
+    given = None, X, MATRIX[0], True
+    buffers = streaming._buffers_for(*map(kind_of, given))(*given)
+    assert buffers[0] is None
+    for out, buffer in zip(given[1:3], buffers[1:], strict=True):
+        found = streaming._buffer_for(numba.typeof(out))(out)
+        assert (found.size, found.dtype) == (buffer.size, buffer.dtype)
+        assert found.ctypes.data % streaming.LINE == 0

@@ -11,6 +11,7 @@ import pytest
 
 import fastloss as fl
 from fastloss.cpu.formula import bind
+from fastloss.cpu.sizes import BLOCK
 from tests.registry import DTYPES, pair
 
 
@@ -102,6 +103,9 @@ def test_one_that_cannot_be_compiled_is_named():
 
     with pytest.raises(TypeError, match=r"the formula Wrong\(\) cannot be compiled"):
         fl.Loss(Wrong())([1.0], [2.0])
+    many = np.ones(BLOCK + 1)
+    with pytest.raises(TypeError, match=r"the formula Wrong\(\) cannot be compiled"):
+        fl.Loss(Wrong())(many, 0 * many, many)
     with pytest.raises(TypeError, match=r"the formula Wrong\(\) cannot be compiled"):
         fl.fit(np.ones((4, 1)), np.arange(4.0), fl.Loss(Wrong()))
 
@@ -162,6 +166,37 @@ def test_code_replaced_inside_a_function_is_seen():
     loss = fl.Loss(Reloaded(), "sum")
     assert loss([5.0], [0.0]) == 10.0
     Reloaded.value.__code__ = (lambda self, r: 3.0 * abs(r)).__code__
+    assert loss([5.0], [0.0]) == 15.0
+
+
+def test_what_a_formula_closes_over_is_seen():
+    factor = 2.0
+
+    class Enclosing(NamedTuple):
+        def value(self, r):
+            return factor * abs(r)
+
+        grad = hess = value
+
+    loss = fl.Loss(Enclosing(), "sum")
+    assert loss([5.0], [0.0]) == 10.0
+    factor = 3.0
+    assert loss([5.0], [0.0]) == 15.0
+
+
+def test_what_a_function_within_a_method_reads_is_seen(monkeypatch):
+    class Nested(NamedTuple):
+        def value(self, r):
+            def scaled(r):
+                return FACTOR * abs(r)
+
+            return scaled(r)
+
+        grad = hess = value
+
+    loss = fl.Loss(Nested(), "sum")
+    assert loss([5.0], [0.0]) == 10.0
+    monkeypatch.setattr(sys.modules[__name__], "FACTOR", 3.0)
     assert loss([5.0], [0.0]) == 15.0
 
 

@@ -222,3 +222,11 @@ def test_many_columns_do_not_take_a_gradient_for_each_of_many_blocks():
     np.testing.assert_allclose(gradient, expected, rtol=1e-12, atol=1e-12)
     # Some gradients' worth, one of which is 8 MB.
     assert peak < 8 * w.nbytes
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_array, sparse.csc_array])
+def test_a_target_that_is_not_finite_is_named_beside_entries_that_are(kind):
+    X, y = kind(np.eye(5)), np.ones(5)
+    y[3] = np.nan
+    with pytest.raises(ValueError, match=r"y .*row 3"):
+        fl.fit(X, y)

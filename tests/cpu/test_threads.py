@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fastloss as fl
+from fastloss import forked, parallelism
 from fastloss.cpu import elementwise, sizes, sums, threads
 from tests.registry import pair
 
@@ -178,3 +179,40 @@ def test_each_kind_has_its_size(method, monkeypatch):
         x, y = pair(size, np.float32)
         (loss if method == "value" else getattr(loss, method))(x, y)
     assert ran == ["serial", "parallel" if numba.get_num_threads() > 1 else "serial"]
+
+
+def test_the_layer_is_unknown_before_a_first_parallel_call(monkeypatch):
+    def threading_layer():
+        raise ValueError("Threading layer is not initialized.")
+
+    monkeypatch.setattr(numba, "threading_layer", threading_layer)
+    assert threads.layer() is None
+
+
+@pytest.mark.skipif(parallelism.cores() < 2, reason="one core is all there is")
+def test_fewer_threads_than_numba_has_are_set_for_the_call_alone():
+    code = """
+import numba, os
+import fastloss as fl
+from fastloss.cpu.threads import several
+fl.set_num_threads(2)
+with several(10**9) as threads:
+    print(threads, numba.get_num_threads())
+print(numba.get_num_threads())
+"""
+    environment = os.environ | {"NUMBA_NUM_THREADS": "4"}
+    environment.pop("OMP_NUM_THREADS", None)
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
+    )
+    assert ended.stdout.split() == ["True", "2", "4"]
+
+
+def test_a_system_that_does_not_tell_of_forks_has_lost_no_threads(monkeypatch, tmp_path):
+    monkeypatch.setattr(forked, "_started_by_numba", lambda: 2)
+    for content in (None, "", "1 (python) S"):
+        path = tmp_path / "stat"
+        if content is not None:
+            path.write_text(content)
+        monkeypatch.setattr(forked, "STATUS", path)
+        assert forked._missed() is False

@@ -10,6 +10,8 @@ import warnings
 import numpy as np
 import pytest
 
+collect_ignore = ["choices.py"]  # which test_choices.py runs outside the simulator
+
 
 @pytest.fixture(autouse=True)
 def _only_device_memory(monkeypatch):

@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from numba.core.errors import TypingError
 
 import fastloss as fl
 from fastloss import matrix
@@ -250,6 +251,19 @@ def test_a_formula_of_ones_own():
     r = X @ w[:-1] + w[-1] - y
     assert value == pytest.approx(np.log(np.cosh(r)).sum(), rel=1e-12)
     np.testing.assert_allclose(gradient[:-1], X.T @ np.tanh(r), rtol=1e-12)
+
+
+def test_a_formula_that_cannot_be_compiled_is_named(monkeypatch):
+    def compile(*_):
+        raise TypingError("Unknown attribute 'f'")
+
+    X, y, _, w, v = problem(30, 4, np.float64, False)
+    ours = objective(X, y, None, LogCosh())
+    monkeypatch.setattr(launch, "run", compile)
+    for call in (lambda: ours(w), lambda: ours.hessp(w, v)):
+        with pytest.raises(TypeError, match=r"LogCosh\(.*cannot.*Unknown attribute 'f'") as caught:
+            call()
+        assert isinstance(caught.value.__cause__, TypingError)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

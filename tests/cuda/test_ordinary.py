@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from numba.core.errors import TypingError
 
 import fastloss as fl
 from fastloss import dispatch
@@ -345,6 +346,17 @@ def test_a_full_device_is_the_error_of_the_general_way(library):
     library.error = library.out_of_memory
     with pytest.raises(MemoryError, match="no room on cuda:0 for a float32 array"):
         fl.L1Loss(reduction="none")(*arguments)
+
+
+@pytest.mark.usefixtures("short")
+def test_a_formula_that_cannot_be_compiled_is_named(library, monkeypatch):
+    def compile(*_):
+        raise TypingError("Unknown attribute 'f'")
+
+    monkeypatch.setattr(launch, "run", compile)
+    with pytest.raises(TypeError, match=r"formula L1\(\) cannot.*Unknown attribute 'f'") as caught:
+        fl.L1Loss()(*problem(library, np.float32))
+    assert isinstance(caught.value.__cause__, TypingError)
 
 
 def test_arrays_are_checked_before_a_threshold_that_is_still_to_be_found(library):

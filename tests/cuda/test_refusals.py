@@ -5,9 +5,10 @@ import sys
 
 import numpy as np
 import pytest
+from numba.core.errors import TypingError
 
 import fastloss as fl
-from fastloss.cuda import launch
+from fastloss.cuda import backend, launch
 from tests.cuda.fake import DeviceArray, device
 
 
@@ -168,6 +169,35 @@ def test_an_array_whose_library_cannot_describe_it_is_named():
         fl.L1Loss()(device(np.ones(3)), Odd())
     with pytest.raises(TypeError, match="input must be an array of real numbers.*bfloat16"):
         fl.L1Loss()(Odd(), 0.0)
+
+
+def test_more_elements_than_32_bits_count_do_not_meet_in_one():
+    x, many = np.ones(1), np.lib.stride_tricks.as_strided(np.ones(1), (1 << 31,), (0,))
+    words = r"input must not meet 2147483648 targets or more.*\(1,\) in \(2147483648,\)"
+    with pytest.raises(ValueError, match=words):
+        fl.L1Loss().grad(device(x), device(many))
+
+
+def test_sums_of_more_elements_than_32_bits_count_are_not_in_one_launch(monkeypatch):
+    monkeypatch.setattr(launch, "run", lambda *_: None)
+    arguments = device(np.ones(12)), device(np.ones((2, 12)))
+    monkeypatch.setattr(backend, "PIECE", 13)
+    fl.L1Loss().grad(*arguments)
+    monkeypatch.setattr(backend, "PIECE", 12)
+    with pytest.raises(ValueError, match=r"shape \(12,\) in \(2, 12\): sum the gradient in pieces"):
+        fl.L1Loss().grad(*arguments)
+
+
+def test_a_formula_that_cannot_be_compiled_is_named(monkeypatch):
+    def compile(*_):
+        raise TypingError(
+            "Failed in nopython mode pipeline (step: frontend)\nUnknown attribute 'f'"
+        )
+
+    monkeypatch.setattr(launch, "run", compile)
+    with pytest.raises(TypeError, match=r"formula L1\(\) cannot.*Unknown attribute 'f'") as caught:
+        fl.L1Loss()(device(np.ones(3)), device(np.ones(3)))
+    assert isinstance(caught.value.__cause__, TypingError)
 
 
 def test_a_column_against_a_row_warns_at_the_caller(monkeypatch):

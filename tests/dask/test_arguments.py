@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import fastloss as fl
+from tests.dask.elsewhere import OnGpu, on_gpu
 from tests.dask.lazily import arrays, chunked, computed, eagerly, lazily
 from tests.registry import METHODS
 from tests.test_losses import call
@@ -144,6 +145,23 @@ def test_what_holds_no_real_numbers_is_refused_by_name(method, position, bad):
     given[position] = bad
     with pytest.raises(TypeError, match=f"{('input', 'target', 'weight')[position]} must"):
         lazily(fl.SmoothL1Loss(), method, *given)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_results_of_chunks_on_a_gpu_live_there(method):
+    x = on_gpu(np.ones(3, np.float32), 2)
+    for found in lazily(fl.SmoothL1Loss(reduction="none"), method, x, da.ones(3, chunks=2)):
+        assert isinstance(found._meta, OnGpu)
+        assert found._meta.dtype == found.dtype == np.float64
+    with pytest.raises(TypeError, match="target must hold real numbers.*complex128"):
+        lazily(fl.SmoothL1Loss(), method, x, on_gpu(np.ones(3, complex), 2))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_array_on_a_gpu_is_to_come_as_a_dask_array(method):
+    words = r"target must be a Dask array too.*OnGpu: pass dask\.array\.from_array\(target, asarray"
+    with pytest.raises(TypeError, match=words):
+        lazily(fl.SmoothL1Loss(), method, da.ones(3), OnGpu(np.ones(3)))
 
 
 @pytest.mark.parametrize("method", METHODS)

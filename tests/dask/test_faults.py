@@ -2,6 +2,10 @@
 
 import os
 import signal
+import sys
+from functools import partial
+from types import SimpleNamespace
+from uuid import uuid4
 
 import dask
 import dask.array as da
@@ -10,6 +14,7 @@ import pytest
 
 import fastloss as fl
 from fastloss.dask import versions
+from fastloss.dask.blame import failing
 
 N = 400
 Y = np.arange(float(N))
@@ -43,6 +48,12 @@ def interrupted(which):
         raise KeyboardInterrupt
 
 
+def missing_once(flag, which):
+    if which == 2 and not flag.exists():
+        flag.touch()
+        raise FileNotFoundError("no such file: part-2.npy")
+
+
 SCHEDULERS = ["synchronous", "threads", "processes", "workers"]
 
 
@@ -68,6 +79,34 @@ def test_a_chunk_whose_rows_cannot_be_computed_is_named(scheduler):
     with pytest.raises(RuntimeError, match=r"chunk 1 of 4 .*must be a NumPy array") as info:
         fl.LinearObjective(bad, Y)(np.zeros(2))
     assert isinstance(info.value.__cause__, ValueError)
+
+
+# A cluster remembers what has failed, and does not load it again.
+@pytest.mark.parametrize("name", ["synchronous", "threads"])
+def test_an_error_that_does_not_come_again_is_raised_as_it_is(name, tmp_path):
+    lazy = loaded(partial(missing_once, tmp_path / "flag"))
+    with (
+        dask.config.set(scheduler=name),
+        pytest.raises(FileNotFoundError, match=r"^no such file: part-2\.npy$"),
+    ):
+        fl.LinearObjective(lazy, Y)(np.zeros(2))
+
+
+def test_no_chunk_that_a_cluster_can_load_is_to_blame(workers):
+    run = uuid4().hex
+    graph = {f"good-{run}-{i}": (good, i) for i in range(3)} | {f"bad-{run}": (missing, 2)}
+    *whole, bad = ([key] for key in graph)
+    assert failing(workers.get, graph, whole, ValueError(), set()) is None
+    assert failing(workers.get, graph, [*whole, bad], ValueError(), set()) == 3
+
+
+def test_of_the_chunks_of_several_tasks_the_first_bad_one_is_named(monkeypatch):
+    monkeypatch.setattr("fastloss.dask.chunks.GROUP_BYTES", 0)
+    rows = loaded(good)
+    bad = rows.map_blocks(lambda X: X[1:] if X[0, 0] in firsts else X, dtype=float)
+    firsts = {rows[at, 0].compute() for at in (100, 300)}
+    with pytest.raises(RuntimeError, match=r"chunk 2 of 4 \(rows 100 to 199\) .*of 100 rows"):
+        fl.LinearObjective(bad, Y)(np.zeros(2))
 
 
 @pytest.mark.parametrize("name", ["synchronous", "threads"])
@@ -109,6 +148,24 @@ def test_workers_of_other_versions_that_come_later_are_found(workers, monkeypatc
             objective(np.zeros(2))
         monkeypatch.undo()
         objective(np.zeros(2))
+
+
+def test_a_worker_that_cannot_load_this_package_is_found():
+    found = {"tcp://a:1": versions.installed(), "tcp://b:2": ModuleNotFoundError("no fastloss")}
+    client = SimpleNamespace(run=lambda *_, **__: found)
+    words = r"worker tcp://b:2 has no fastloss that can be loaded \(no fastloss\) and the client "
+    with pytest.raises(RuntimeError, match=words):
+        versions.check(client)
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_a_process_that_is_no_worker_of_a_cluster_has_no_address(loaded, monkeypatch):
+    if loaded:
+        pytest.importorskip("distributed")
+    else:
+        monkeypatch.delitem(sys.modules, "distributed", raising=False)
+    with pytest.raises(RuntimeError, match="but a worker has fastloss .*the client fastloss 0"):
+        versions.require(other())
 
 
 # --- workers that die

@@ -14,8 +14,10 @@ import pytest
 import fastloss as fl
 from fastloss.cpu import linear
 from fastloss.cpu.design import Design
+from fastloss.curvature import own
 from fastloss.dask.threads import fair_share
 from fastloss.formulas import SquaredError
+from tests.dask.elsewhere import on_gpu
 from tests.dask.lazily import chunked, refuse
 from tests.formulas import PseudoHuber
 
@@ -102,6 +104,29 @@ def test_more_columns_than_x_d_x_is_formed_of_go_by_first_derivatives():
     found = fl.fit(rows(X, 200), rows(y, 200), tol=1e-12, max_iter=2000)
     assert "CONVERGENCE" in found.message
     np.testing.assert_allclose(found.fun, fl.fit(X, y).fun, rtol=1e-8)
+
+
+def by_size(residual, grad, hess, where):
+    return abs(residual)
+
+
+@pytest.mark.parametrize(("p", "curvature"), [(257, own), (P, by_size)], ids=["columns", "size"])
+def test_x_d_x_that_kernels_do_not_form_is_what_arrays_in_memory_give(p, curvature):
+    X, y, weight = data(n=600, p=p)
+    w = np.append(np.arange(1.0, p + 1), 2.0)  # near y, as the loss's curvature ends at 1
+    options = {"l2": 0.3, "fit_intercept": True}
+    known = fl.LinearObjective(X, y, weight=weight, **options).gram(w, curvature)
+    objective = fl.LinearObjective(rows(X, 200), y, weight=rows(weight, 200), **options)
+    np.testing.assert_allclose(objective.gram(w, curvature), known, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_spread_may_be_asked_for_first(weighted):
+    X, y, weight = data()
+    weight = weight if weighted else None
+    w = np.linspace(-1, 1, P)
+    found = fl.LinearObjective(rows(X, 700), y, weight=weight).spread(w)
+    np.testing.assert_allclose(found, fl.LinearObjective(X, y, weight=weight).spread(w), rtol=1e-13)
 
 
 def test_residuals_are_lazy():
@@ -312,6 +337,7 @@ def test_what_can_be_known_is_refused_at_once():
         ((lazy[:, 0], y), {}, ValueError, "X must have two dimensions"),
         ((lazy[:0], y[:0]), {}, ValueError, "X must have at least one row"),
         ((lazy.astype(complex), y), {}, TypeError, "X must hold real numbers"),
+        ((on_gpu(X, (1000, P)), y), {}, TypeError, r"X must have chunks in the host's .*asnumpy"),
         ((lazy, y), {"device": "cpu"}, TypeError, "device must be None with Dask arrays"),
         ((lazy, y), {"weight": -weight}, ValueError, "weight must not be negative"),
         ((lazy, y), {"weight": 0 * weight}, ValueError, "weight must have a positive finite sum"),

@@ -196,9 +196,12 @@ def _expected(case, dtype, input, target):
         value, grad, hess = _elements(case.formula, r, compute)
         w = np.ones(r.shape) if case.weight is None else np.asarray(case.weight, np.float64)
         w = np.broadcast_to(w, r.shape)
+        if type(case.formula) is SquaredError:
+            # The weight and the factor 2 come before the residual: nothing overflows on the way.
+            grad = 2.0 * r.astype(np.float64)
         scale = 1.0 if case.reduction != "mean" else 1 / r.size if r.size else np.nan
         results = {
-            "grad": _gathered(w * grad * scale, x.shape),
+            "grad": _gathered((w * grad * scale).astype(compute).astype(np.float64), x.shape),
             "hess": _gathered(w * hess * scale, x.shape),
         }
         losses = w * value

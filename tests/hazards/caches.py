@@ -127,6 +127,14 @@ def tested(name, _):
     return Outcome(right=int(right), wrong=int(not right), notes=notes)
 
 
-no_folder, damaged, at_once, two_versions = (
-    partial(tested, name) for name in ("without_a_writable", "damaged", "eight", "two_versions")
+no_folder, missing, damaged, at_once, two_versions, edited = (
+    partial(tested, name)
+    for name in (
+        "without_a_writable",
+        "that_is_not_there",
+        "damaged",
+        "eight",
+        "two_versions",
+        "loaded_stale",
+    )
 )

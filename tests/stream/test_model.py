@@ -14,10 +14,11 @@ import zarr
 
 import fastloss as fl
 from fastloss.arrays import NATIVE
+from fastloss.cpu.model import spread_out
 from fastloss.stream.model import StreamedModel
 from fastloss.stream.parquet import Parquet
 from fastloss.stream.slices import Slices
-from tests.test_regression import Cauchy
+from tests.test_regression import Cauchy, nearly_dependent
 
 LEAST = 10**6
 N = 60_000
@@ -217,6 +218,44 @@ def test_few_rows(n, p):
     assert_same(found, fl.LinearObjective(X, y, fit_intercept=True), np.ones(p + 1), 1e-14)
     result = fl.fit(Slices(X, y), None)
     np.testing.assert_allclose(result.x, fl.fit(X, y).x, rtol=1e-12)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_absolute_error_of_few_rows_has_its_exact_minimum(weighted):
+    X, y, weight = problem(700, 3)
+    weight = weight if weighted else None
+    expected = fl.fit(X, y, fl.L1Loss(), weight=weight)
+    found = fl.fit(Slices(X, y, weight), None, fl.L1Loss())
+    assert found.success
+    np.testing.assert_allclose(found.x, expected.x, rtol=1e-9)
+
+
+def test_nearly_dependent_columns_are_told_apart():
+    X, apart, y = nearly_dependent(1e6)
+    found = fl.fit(Slices(X, y), None, fl.MSELoss())
+    assert found.success
+    assert found.fun == pytest.approx(fl.fit(apart, y, fl.MSELoss()).fun, rel=1e-6)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_spread_may_be_asked_for_first_and_where_the_sample_is_like_nothing_else(weighted):
+    X, y, weight = problem(N, 5)
+    weight = weight + 1 if weighted else None
+    w = np.linspace(-1, 1, 5)
+    kept = len(streamed(Slices(X, y, weight), None).model.sample(N)[1])
+    unlike = y.copy()
+    rows = spread_out(N, kept)
+    unlike[rows] = X[rows] @ w + 1e-3
+    for target in (y, unlike):
+        found = streamed(Slices(X, target, weight), None).spread(w)
+        expected = fl.LinearObjective(X, target, weight=weight).spread(w)
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_finite_rows_whose_squares_overflow_are_said_to_be_too_large():
+    X, y, _ = problem(100, 2)
+    with pytest.raises(ValueError, match="X or y is too large"):
+        fl.fit(Slices(X, 1e300 * y), None)
 
 
 @pytest.mark.parametrize("row", [0, N // 2, N - 1])

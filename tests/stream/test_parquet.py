@@ -11,6 +11,7 @@ from pyarrow import csv, dataset
 import fastloss as fl
 from fastloss.stream import parquet as streaming
 from fastloss.stream.parquet import Parquet
+from fastloss.stream.turned import Turned
 from tests.stream.checks import check_block, check_blocks
 
 N = 103
@@ -280,5 +281,7 @@ def test_rows_that_are_not_finite_are_named_with_their_file(folder):
     bad = Y.copy()
     bad[50] = np.nan
     write(folder / "3.parquet", a=A[41:], y=bad[41:], b=B[41:], w=WEIGHT[41:])
+    source = Parquet(folder, "y", ["a", "b"])
+    assert Turned(source, np.zeros(2), np.eye(2)).where(41) == source.where(41)
     with pytest.raises(ValueError, match=r"y must be finite, but its row 50, in .*3\.parquet, is"):
         fl.fit(folder, "y")

@@ -210,6 +210,15 @@ def test_a_damaged_chunk_ends_in_an_error_with_its_rows(tmp_path):
         list(source.blocks(20))
 
 
+def test_a_want_of_memory_is_no_fault_of_what_is_read():
+    class Full(Recorder):
+        def __getitem__(self, rows):
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        list(Slices(Full(X, 10), Y).blocks(20))
+
+
 def test_rows_within_a_budget_are_what_is_held_at_once(store):
     source = Slices(store(X), store(Y))
     few, many = source.rows_within(10**8), source.rows_within(2 * 10**8)

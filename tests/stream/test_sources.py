@@ -1,5 +1,7 @@
 """Which data are read block by block."""
 
+import sys
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -62,6 +64,13 @@ def test_what_is_not_in_the_file(file):
         fl.LinearObjective(file, "y")
     with pytest.raises(OSError, match=r"none\.parquet"):
         fl.LinearObjective(file.with_name("none.parquet"), "y")
+
+
+def test_a_file_without_pyarrow_says_what_to_install(file, monkeypatch):
+    monkeypatch.delitem(sys.modules, "fastloss.stream.parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ImportError, match=r'need pyarrow: pip install "fastloss\[stream\]"'):
+        fl.LinearObjective(file, "y")
 
 
 def test_targets_and_weights_of_a_file_are_its_columns(file):

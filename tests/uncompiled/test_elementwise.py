@@ -65,6 +65,11 @@ def test_and_arrays_that_are_no_runs(layout):
     )
 
 
+def test_and_every_other_element():
+    x, y = pair(300, np.float64)
+    check(SmoothL1(0.7), x[::2], y[1::2])
+
+
 def test_and_outputs_that_overlap_inputs():
     x, y = pair(50, np.float64)
     expected = fl.MSELoss(reduction="sum").grad(x, y)
@@ -72,5 +77,7 @@ def test_and_outputs_that_overlap_inputs():
     room[:-1] = x
     with pytest.raises(ValueError, match="out"):
         fl.MSELoss(reduction="sum").grad(room[:-1], y, out=room[1:])
+    with pytest.raises(ValueError, match="out"):
+        fl.MSELoss().value_and_grad(room[:-1], y, out=room[1:])
     assert fl.MSELoss(reduction="sum").grad(x, y, out=x) is x
     np.testing.assert_array_equal(x, expected)

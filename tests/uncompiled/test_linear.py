@@ -5,6 +5,7 @@ import pytest
 from scipy import sparse
 
 import fastloss as fl
+from fastloss.curvature import majorising
 from fastloss.formulas import SmoothL1
 from tests.cpu.test_linear import by_numpy, problem
 from tests.registry import DTYPES
@@ -25,6 +26,8 @@ def check(X, dense, y, weight=None, intercept=False):
     np.testing.assert_allclose(objective.hessp(w, w), hess @ w, atol=1e-11)
     np.testing.assert_allclose(objective.hess(w), hess, atol=1e-11)
     np.testing.assert_allclose(objective.value_grad_hess(w)[2], hess, atol=1e-11)
+    majorised = objective.quadratic(w, majorising)[2]
+    assert np.linalg.eigvalsh(majorised - hess).min(initial=0) > -1e-9
     whole = np.column_stack((dense, np.ones(len(y)))) if intercept else dense
     np.testing.assert_allclose(objective.residuals(w), whole @ w - y, atol=1e-12)
 
