@@ -9,7 +9,7 @@ from dask.highlevelgraph import HighLevelGraph
 from fastloss.dask import schedulers
 from fastloss.dask.blame import Begun, failing
 from fastloss.dask.tasks import Call, Chunk, Failure, combined, computed
-from fastloss.dask.versions import OtherVersionsError
+from fastloss.dask.versions import UnfitWorkerError
 from fastloss.dask.work import Result
 
 # Results that one task adds up, a power of two: by twos it would be a task for each chunk, which
@@ -68,7 +68,7 @@ class Chunks:
         try:
             with begun:
                 found = get({**data, **graph}, root)
-        except OtherVersionsError:
+        except UnfitWorkerError:
             raise
         except Exception as error:
             keys = [self._keys(chunk) for chunk in chunks]

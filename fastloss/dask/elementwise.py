@@ -14,6 +14,7 @@ from fastloss.binding import Itself
 from fastloss.cpu.backend import divide
 from fastloss.dask import sums
 from fastloss.dask.arguments import Arguments, arguments, labels
+from fastloss.dask.packed import Packed
 from fastloss.dask.threads import fair_share
 from fastloss.definition import Definition
 from fastloss.evaluation import ABSENT, Triple
@@ -115,14 +116,14 @@ def _blocks(loss: Definition, args: Arguments, wanted: Wanted, scale: Any = 1.0)
     """Give an array whose blocks are not arrays but what :func:`_block` gives."""
     values = *args.values, scale
     pairs = [part for value in values for part in (value, labels(value))]
-    function = partial(_block, loss, wanted, args.folded, args.unknown)
+    function = partial(_block, Packed(loss), wanted, args.folded, args.unknown)
     return da.blockwise(
         function, args.labels, *pairs, token="loss", dtype=args.dtype, meta=args.meta
     )
 
 
 def _block(
-    loss: Definition,
+    loss: Packed,
     wanted: Wanted,
     folded: tuple[int, ...],
     paired: bool,
@@ -144,7 +145,7 @@ def _block(
     grad, hess = (slopes.empty(own) if wants else None for wants in elements[1:])
     with fair_share():
         found = backend.compute(
-            loss.formula, arrays, scale=scale, value=value, grad=grad, hess=hess, total=total
+            loss.get().formula, arrays, scale=scale, value=value, grad=grad, hess=hess, total=total
         )
     padded = (1,) * (len(shape) - len(own)) + own
     return (

@@ -1,14 +1,13 @@
 """The tasks of an evaluation: one for each chunk of rows or several small ones, and their sums."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
-import cloudpickle
 import numpy as np
 
 from fastloss.cpu.design import Design
 from fastloss.dask import versions
+from fastloss.dask.packed import Packed
 from fastloss.dask.threads import fair_share
 from fastloss.dask.work import Result, added
 from fastloss.stream.piece import Piece
@@ -30,27 +29,18 @@ class Call:
 
     def __init__(self, work: Any, formula: Any, *arguments: Any) -> None:
         self.versions = versions.installed()
-        self.work, self.formula, self.arguments = work, formula, arguments
+        self.work, self.arguments = work, arguments
+        self.formula = Packed(formula)
+
+    def require(self) -> None:
+        """Raise UnfitWorkerError unless this process can do it."""
+        versions.require(self.versions)
+        self.formula.get()
 
     def of(self, piece: Piece) -> Result:
         """Do it."""
-        result: Result = self.work(piece, self.formula, *self.arguments)
+        result: Result = self.work(piece, self.formula.get(), *self.arguments)
         return result
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Pack the formula's class with it, which workers may be unable to import."""
-        return {**vars(self), "formula": cloudpickle.dumps(self.formula)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Unpack it."""
-        vars(self).update(state)
-        self.formula = _unpacked(state["formula"])
-
-
-@lru_cache(maxsize=64)
-def _unpacked(formula: bytes) -> Any:
-    # Once: to unpack a class again replaces its methods, which are then compiled anew.
-    return cloudpickle.loads(formula)
 
 
 class Failure(NamedTuple):
@@ -73,7 +63,7 @@ def computed(
     call: Call, chunks: Sequence[Chunk], X: list[Any], y: list[Any], weight: list[Any] | None
 ) -> Result | Failure:
     """Give the sum of what comes out of some consecutive chunks."""
-    versions.require(call.versions)
+    call.require()
     results = []
     weights = [None] * len(X) if weight is None else weight
     for chunk, *arrays in zip(chunks, X, y, weights, strict=True):

@@ -10,8 +10,8 @@ import fastloss
 Versions: TypeAlias = dict[str, str]
 
 
-class OtherVersionsError(RuntimeError):
-    """A worker has another version of fastloss or numba than the client."""
+class UnfitWorkerError(RuntimeError):
+    """A worker has another version of fastloss or numba than the client, or lacks a formula."""
 
 
 def installed() -> Versions:
@@ -20,22 +20,23 @@ def installed() -> Versions:
 
 
 def require(expected: Versions) -> None:
-    """Raise OtherVersionsError unless this process has the versions of the client."""
+    """Raise UnfitWorkerError unless this process has the versions of the client."""
     own = installed()
     if own != expected:
-        raise OtherVersionsError(_words(_worker(), own, expected))
+        raise UnfitWorkerError(_words(worker(), own, expected))
 
 
 def check(client: Any) -> None:
     """Raise RuntimeError unless all workers of a client have its versions."""
     expected = installed()
-    for worker, found in client.run(installed, on_error="return").items():
+    for address, found in client.run(installed, on_error="return").items():
         # A worker that is going or coming says so by itself: its tasks are done by others.
         if found != expected and not isinstance(found, OSError):
-            raise OtherVersionsError(_words(f"worker {worker}", found, expected))
+            raise UnfitWorkerError(_words(f"worker {address}", found, expected))
 
 
-def _worker() -> str:
+def worker() -> str:
+    """Name the process that this runs in."""
     distributed = sys.modules.get("distributed")
     try:
         return f"worker {distributed.get_worker().address}" if distributed else "a worker"

@@ -1,5 +1,6 @@
 """What goes wrong in a chunk: one error, which names it, and a cluster that can be used on."""
 
+import importlib
 import os
 import signal
 import sys
@@ -198,3 +199,38 @@ def test_fits_whose_workers_are_killed_end_with_the_same_bits():
         tally = experiment(2, seed=1, rows=40_000, columns=4, chunks=8, deadline=60.0)
     assert tally.good
     assert tally.kills == 2
+
+
+# --- formulas
+
+
+SOURCE = """
+from typing import NamedTuple
+
+class AtHome(NamedTuple):
+    def value(self, r):
+        return r * r
+
+    def grad(self, r):
+        return 2.0 * r
+
+    def hess(self, r):
+        return 2.0 + 0.0 * r
+"""
+
+
+def test_a_formula_that_workers_cannot_load_is_told_and_leaves_them_usable(
+    workers, tmp_path, monkeypatch
+):
+    """Its module lies where only the client looks."""
+    (tmp_path / "at_home.py").write_text(SOURCE)
+    monkeypatch.syspath_prepend(tmp_path)
+    loss = fl.Loss(importlib.import_module("at_home").AtHome(), "sum")
+    words = r"worker tcp://\S+ cannot load the loss's formula: ModuleNotFoundError.* 'at_home'"
+    with dask.config.set(scheduler=workers):
+        with pytest.raises(RuntimeError, match=words):
+            fl.LinearObjective(loaded(good), Y, loss)(np.zeros(2))
+        lazy = loss(loaded(good)[:, 0], Y)
+        with pytest.raises(RuntimeError, match=words):
+            lazy.compute()
+        assert np.isfinite(fl.L1Loss()(loaded(good)[:, 0], Y).compute())
