@@ -87,6 +87,8 @@ GOOD = {"X": np.ones((4, 2)), "y": np.ones(4)}
         ({"weight": [1, 1, 1, np.nan]}, ValueError, "weight must not be negative or NaN, got nan"),
         ({"weight": np.zeros(4)}, ValueError, "weight must have a positive finite sum, got 0.0"),
         ({"weight": [1, 1, 1, np.inf]}, ValueError, "weight must have a positive finite sum"),
+        ({"weight": [1e308] * 4}, ValueError, "weight must have a positive finite sum, got inf"),
+        ({"weight": [5e-324] * 4}, ValueError, "whose inverse float64 can hold, got 2e-323: resc"),
         ({"weight": ["a"] * 4}, TypeError, "weight must hold real numbers"),
         ({"l2": -1}, ValueError, "l2 must be at least 0 and finite, got -1"),
         ({"l2": np.nan}, ValueError, "l2 must be at least 0 and finite, got nan"),

@@ -68,7 +68,9 @@ class HostModel(HeldRows):
         self.weight = None
         if weight is not None:
             self.weight = self._vector("weight", place.array("weight", weight))
-            check_weights(self.weight.min(), float(self.weight.sum(dtype=np.float64)))
+            with np.errstate(over="ignore"):  # an infinite sum is refused
+                total = float(self.weight.sum(dtype=np.float64))
+            check_weights(self.weight.min(), total)
         self._design = self._describe()
         self._kept: Kept | None = None
 

@@ -35,8 +35,8 @@ def failing(
 ) -> int | None:
     """Give which of the chunks, each the keys of its arrays, cannot be loaded.
 
-    The data are asked for again, which costs reading them: a scheduler says what has gone wrong,
-    but not where.
+    A scheduler says what has gone wrong, but not where. Of a local one the data are asked for
+    again, which costs reading them; a cluster may still know which tasks have failed.
     """
     client = client_of(get)
     if client is None:
