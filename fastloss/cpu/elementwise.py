@@ -13,7 +13,7 @@ from numba import prange
 from fastloss.cpu import sums
 from fastloss.cpu.formula import hess, scaled_grad, value
 from fastloss.cpu.jit import choose, inner, kernel, parallel_kernel, short_kernel
-from fastloss.cpu.maybe import Maybe, in_order, is_none, keep, part, row, terms_for
+from fastloss.cpu.maybe import Maybe, alive, in_order, is_none, keep, part, row, terms_for
 from fastloss.cpu.prefetch import bring
 from fastloss.cpu.sizes import BLOCK
 from fastloss.cpu.streaming import buffers_for, fence, step_for, store, window
@@ -58,9 +58,11 @@ def _fill(
 ) -> None:
     for i in range(input.size):
         r = input[i] if target is None else input[i] - target[i]
-        factor = scale if weight is None else scale * weight[i]
+        # Read once, before anything is written: an output may be the weights themselves.
+        w = scale if weight is None else weight[i]
+        factor = scale if weight is None else scale * w
         if value_out is not None:
-            value_out[i] = value(formula, r) if weight is None else weight[i] * value(formula, r)
+            value_out[i] = value(formula, r) if weight is None else w * value(formula, r)
         if grad_out is not None:
             grad_out[i] = scaled_grad(formula, r, factor)
         if hess_out is not None:
@@ -70,7 +72,7 @@ def _fill(
                 terms[i] = value(formula, r)
             else:
                 # In float64 the product of two float32 is exact.
-                terms[i] = np.float64(weight[i]) * np.float64(value(formula, r))
+                terms[i] = np.float64(w) * np.float64(value(formula, r))
 
 
 def _fill_windows(
@@ -253,6 +255,7 @@ def _summed(
     if weighed is not None:
         weighed[0], weighed[1] = sums.combine(beside)
     found, error = sums.combine(running)
+    alive(terms)
     return found, error, True
 
 

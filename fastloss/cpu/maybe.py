@@ -28,7 +28,7 @@ def is_none(kind: Any) -> bool:
 
 
 def part(array: Maybe, low: Any, high: Any) -> Maybe:
-    """Slice what may be None."""
+    """Slice what may be None. Compiled, a slice does not keep the array: see :func:`alive`."""
     return None if array is None else array[low:high]
 
 
@@ -62,6 +62,27 @@ def _slice(typingctx, array, low, high):  # type: ignore[no-untyped-def] # noqa:
         return piece._getvalue()
 
     return array(array, types.intp, types.intp), build
+
+
+def alive(array: Vector) -> None:
+    """Keep an array until here, that a kernel has made and taken parts of.
+
+    Numba frees an array after the last line that names it, and parts do not hold it: what was
+    written to them then was somebody else's memory, or nobody's.
+    """
+
+
+@overload(alive, jit_options=INLINE)
+def _alive(array):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    return lambda array: _used(array)
+
+
+@intrinsic
+def _used(typingctx, array):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        return context.get_dummy_value()
+
+    return types.void(array), build
 
 
 def row(matrix: Maybe, index: Any) -> Maybe:

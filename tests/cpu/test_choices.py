@@ -19,6 +19,7 @@ MATRIX = np.arange(12.0).reshape(3, 4)
 # A plain function, what chooses by types, and arguments for each choice.
 CHOICES = [
     (maybe.part, maybe._part, [(None, 2, 5), (X, 2, 5)]),
+    (maybe.alive, maybe._alive, [(X,)]),
     (maybe.row, maybe._row, [(None, 1), (MATRIX, 1)]),
     (maybe.keep, maybe._keep, [(None, 1, 2.0, 3.0), (PAIRS, 1, 2.0, 3.0)]),
     (
@@ -55,6 +56,7 @@ def _instructions(monkeypatch):
         out[i : i + width] = buffer[j : j + width]
 
     monkeypatch.setattr(maybe, "_slice", lambda array, low, high: array[low:high])
+    monkeypatch.setattr(maybe, "_used", lambda array: None)
     monkeypatch.setattr(maybe, "_in_order", maybe.in_order)
     monkeypatch.setattr(streaming, "_store_line", store_line)
     monkeypatch.setattr(streaming, "_fence", lambda: None)

@@ -1,6 +1,8 @@
 """Every loss, method, dtype, layout and size, against exact arithmetic or NumPy."""
 
 import math
+import subprocess
+import sys
 
 import numba
 import numpy as np
@@ -216,3 +218,39 @@ def test_inputs_are_not_changed():
     all_outputs(fl.SmoothL1Loss(), x, y, weight)
     for array, copy in zip((x, y, weight), copies, strict=True):
         np.testing.assert_array_equal(array, copy)
+
+
+@pytest.mark.parametrize("loss", [fl.SmoothL1Loss(), fl.MSELoss(reduction="sum")], ids=str)
+@pytest.mark.parametrize("size", [3, 1000, elementwise.BLOCK + 7, 200_001])
+def test_the_gradient_may_take_the_place_of_the_weights(loss, size):
+    x, y = pair(size, np.float64)
+    weight = np.random.default_rng(1).uniform(0, 2, size)
+    value, gradient = loss.value_and_grad(x, y, weight)
+    found, out = loss.value_and_grad(x, y, weight, out=weight)
+    assert out is weight
+    assert found == value
+    np.testing.assert_array_equal(out, gradient)
+
+
+LITTLE_MEMORY = """
+import resource
+import numpy as np, fastloss as fl
+x = np.linspace(-3, 3, 200_001)
+y, loss = np.zeros_like(x), fl.SmoothL1Loss()
+with fl.threads(1):
+    expected = loss(x, y)
+with open("/proc/self/statm") as pages:
+    used = int(pages.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 30_000_000,) * 2)
+assert loss(x, y) == expected
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit is Linux's")
+def test_a_kernel_writes_to_no_memory_that_it_has_given_back():
+    """Where there is little, what threads give back is gone: the process died of writing there."""
+    ended = subprocess.run(
+        [sys.executable, "-c", LITTLE_MEMORY], stderr=subprocess.PIPE, timeout=100, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
