@@ -14,8 +14,6 @@ from fastloss.typing import Array, Vector
 if TYPE_CHECKING:
     from fastloss.scale import Spread
 
-FLOAT64 = np.dtype(np.float64)
-
 # Coefficients up to which X'DX is formed and solved: 1,000 squared float64 are 8 MB.
 COEFFICIENTS = 1000
 
@@ -157,4 +155,4 @@ def check_weights(low: float, total: float) -> None:
         raise ValueError(f"weight must not be negative or NaN, got {low}")
     if not (total > 0 and isfinite(total)):
         raise ValueError(f"weight must have a positive finite sum, got {total}")
-    require_divisor(total, FLOAT64)
+    require_divisor(total, np.dtype(np.float64))

@@ -58,7 +58,8 @@ def _fill(
 ) -> None:
     for i in range(input.size):
         r = input[i] if target is None else input[i] - target[i]
-        # Read once, before anything is written: an output may be the weights themselves.
+        # Read once, before anything is written: an output may be the weights themselves. Without
+        # weights it is not used, but has to have the type of one.
         w = scale if weight is None else weight[i]
         factor = scale if weight is None else scale * w
         if value_out is not None:

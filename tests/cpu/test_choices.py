@@ -1,15 +1,14 @@
 """What compiled code calls in place of a plain function computes what that does."""
 
-from copy import deepcopy
 from fractions import Fraction
 
 import numba
 import numpy as np
 import pytest
-from numba import types
 
 from fastloss.cpu import formula, maybe, prefetch, quick, streaming
 from fastloss.formulas import Huber, SquaredError
+from tests import choices
 
 X = np.arange(200, dtype=np.float32)
 PAIRS = np.zeros((3, 2))
@@ -36,11 +35,7 @@ CHOICES = [
     (formula.scaled_grad, formula._scaled_grad, [(Huber(1.0), 2.0, 3.0), (MSE, 2.0, 3.0)]),
     (quick.ratio, formula._ratio, [(0.3, 0.7), (np.float32(0.3), np.float32(0.7))]),
 ]
-CASES = [(*names, given) for *names, table in CHOICES for given in table]
-
-
-def kind_of(argument):
-    return types.none if argument is None else numba.typeof(argument)
+CASES = choices.cases(CHOICES)
 
 
 def fused(a, b, c):
@@ -66,25 +61,18 @@ def _instructions(monkeypatch):
 
 
 @pytest.mark.usefixtures("_instructions")
-@pytest.mark.parametrize(
-    ("plain", "choose", "given"), CASES, ids=[f"{c[0].__name__}-{i}" for i, c in enumerate(CASES)]
-)
+@pytest.mark.parametrize(("plain", "choose", "given"), CASES, ids=choices.names(CASES))
 def test_the_choice_computes_what_the_plain_function_does(plain, choose, given):
-    (ours, result), (expected_arrays, expected) = (
-        (copies, function(*copies))
-        for copies, function in [
-            (deepcopy(given), choose(*map(kind_of, given))),
-            (deepcopy(given), plain),
-        ]
-    )
-    np.testing.assert_equal(result, expected)
-    np.testing.assert_equal(ours, expected_arrays)
+    choices.agree(plain, choose, given)
 
 
 def test_the_buffers_of_compiled_code_lie_on_lines():
-    assert streaming._buffers_for(*map(kind_of, (None, X, None, None)))(None, X, None, None) is None
+    assert (
+        streaming._buffers_for(*map(numba.typeof, (None, X, None, None)))(None, X, None, None)
+        is None
+    )
     given = None, X, MATRIX[0], True
-    buffers = streaming._buffers_for(*map(kind_of, given))(*given)
+    buffers = streaming._buffers_for(*map(numba.typeof, given))(*given)
     assert buffers[0] is None
     for out, buffer in zip(given[1:3], buffers[1:], strict=True):
         found = streaming._buffer_for(numba.typeof(out))(out)

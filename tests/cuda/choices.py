@@ -4,10 +4,8 @@ The choices by types are made where kernels are compiled, so ``test_choices.py``
 the simulator. It needs no GPU.
 """
 
-from copy import deepcopy
 from math import inf, nan
 
-import numba
 import numpy as np
 import pytest
 from numba import cuda
@@ -18,6 +16,7 @@ from fastloss import binding
 from fastloss.cuda import absent, columns, lanes, linear, parts, plain_lanes, sums, tuples
 from fastloss.cuda.jit import THREADS
 from fastloss.formulas import SmoothL1
+from tests import choices
 
 NONE = ()
 SINGLE, DOUBLE = np.arange(40, dtype=np.float32) / 8, np.arange(40.0) / 8
@@ -114,7 +113,7 @@ CHOICES = [
         [(FORMULA, 0.5, 3.0, along, 1e17, 0.5) for along in (NONE, 0.25)],
     ),
 ]
-CASES = [(*names, given) for *names, table in CHOICES for given in table]
+CASES = choices.cases(CHOICES)
 
 
 def leave_pair(pairs, index, total, error):
@@ -137,19 +136,9 @@ def _instructions(monkeypatch):
 
 
 @pytest.mark.usefixtures("_instructions")
-@pytest.mark.parametrize(
-    ("plain", "choose", "given"), CASES, ids=[f"{c[0].__name__}-{i}" for i, c in enumerate(CASES)]
-)
+@pytest.mark.parametrize(("plain", "choose", "given"), CASES, ids=choices.names(CASES))
 def test_the_choice_computes_what_the_plain_function_does(plain, choose, given):
-    (ours, result), (expected_arrays, expected) = (
-        (copies, function(*copies))
-        for copies, function in [
-            (deepcopy(given), choose(*map(numba.typeof, given))),
-            (deepcopy(given), plain),
-        ]
-    )
-    np.testing.assert_equal(result, expected)
-    np.testing.assert_equal(ours, expected_arrays)
+    choices.agree(plain, choose, given)
 
 
 def test_a_function_of_one_lane_is_one_of_each():
