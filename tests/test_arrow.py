@@ -20,5 +20,8 @@ def test_numbers_of_every_type(kind, encode):
     )
 
 
-def test_missing_values_are_nan():
-    np.testing.assert_array_equal(to_numpy(pa.chunked_array([[1.0, None]])), [1.0, np.nan])
+@pytest.mark.parametrize("encode", [False, True], ids=["plain", "dictionary"])
+def test_missing_values_are_nan(encode):
+    array = pa.array([1.0, None, 4.0])
+    column = pa.chunked_array([array.dictionary_encode() if encode else array])
+    np.testing.assert_array_equal(to_numpy(column), [1.0, np.nan, 4.0])

@@ -10,7 +10,7 @@ import pytest
 from scipy.optimize import OptimizeResult, linprog
 
 import fastloss as fl
-from fastloss import absolute
+from fastloss import absolute, newton
 from fastloss.cpu.model import HostModel, spread_out
 from fastloss.newton import Frame
 from fastloss.scale import mad
@@ -566,14 +566,25 @@ def test_rows_whose_weights_are_all_zero_are_no_start():
     np.testing.assert_allclose(result.x, expected.x, rtol=1e-8)
 
 
-def test_little_memory_keeps_too_few_rows_to_start_from(tmp_path):
+def test_little_memory_keeps_too_few_rows_to_start_from(tmp_path, monkeypatch):
+    searched = []
+    minimise = newton.minimise
+
+    def watched(objective, *given):
+        searched.append(objective.shape[0])
+        return minimise(objective, *given)
+
+    monkeypatch.setattr(newton, "minimise", watched)
     rng = np.random.default_rng(1)
     X = rng.standard_normal((40_000, 64), np.float32)
     y = (X @ np.arange(64.0) + rng.standard_normal(len(X))).astype(np.float32)
     X.tofile(tmp_path / "X")
     mapped = np.memmap(tmp_path / "X", np.float32, "r", shape=X.shape)
-    result, expected = fl.fit(mapped, y, memory_limit=1_000_000), fl.fit(X, y)
+    result = fl.fit(mapped, y, memory_limit=1_000_000)
     assert result.success
+    assert set(searched) == {len(X)}
+    expected = fl.fit(X, y)
+    assert min(searched) < len(X)
     np.testing.assert_allclose(result.x, expected.x, rtol=1e-6, atol=1e-8)
 
 
@@ -600,8 +611,13 @@ def test_absolute_error_without_linear_programming_is_as_good(outliers, monkeypa
     assert "as smooth L1 with beta" in result.message
 
 
-def test_a_gram_that_is_nearly_but_not_quite_singular_keeps_its_columns():
-    """By one estimate its condition is too large, by its eigenvalues it is not."""
+def test_a_gram_that_is_nearly_but_not_quite_singular_keeps_its_columns(monkeypatch):
+    """By one estimate its condition is too large, by its eigenvalues it is not: X is not read."""
+
+    def turned(*_):
+        raise AssertionError("X was turned")
+
+    monkeypatch.setattr(fl.LinearObjective, "turned", turned)
     p = 5
     basis = np.linalg.qr(np.random.default_rng(p).standard_normal((p, p)))[0]
     gram = (basis * np.r_[1.5 * WEAK, np.ones(p - 1)]) @ basis.T
