@@ -97,6 +97,8 @@ static const struct { const char *name; void *function; } KNOWN[] = {
     {"cuMemGetInfo", memory},
     {"cuMemcpyHtoD", copy},
     {"cuMemcpyDtoH", copy},
+    {"cuMemcpyHtoDAsync", copy},
+    {"cuMemcpyDtoHAsync", copy},
     {"cuGetErrorName", describe},
     {"cuGetErrorString", describe},
     {"cuLaunchKernel", launch},

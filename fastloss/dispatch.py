@@ -199,9 +199,24 @@ def _parse(device: object, homes: list[Home]) -> Home:
 
 
 def _require_cuda(name: str | None, home: Home) -> None:
-    if find_spec("numba_cuda") is None:
+    reason = without_cuda()
+    if reason is not None:
         what = f"device={home!r}" if name is None else f"{name} is on {home}"
-        raise ImportError(f"{what}: {NO_NUMBA_CUDA}")
+        raise ImportError(f"{what}: {reason}")
+
+
+def without_cuda() -> str | None:
+    """Say why nothing can be compiled for a GPU; None where numba-cuda can be imported."""
+    if find_spec("numba_cuda") is None:
+        return NO_NUMBA_CUDA
+    try:
+        import_whole("numba.cuda")
+    except Exception as error:  # whatever versions that do not go together make of it
+        from importlib.metadata import version
+
+        found = ", ".join(f"{name} {version(name)}" for name in ("numba-cuda", "numba", "numpy"))
+        return f"numba-cuda cannot be imported ({found}): {error}"
+    return None
 
 
 def _is_plain(weight: object) -> bool:

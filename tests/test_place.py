@@ -1,6 +1,7 @@
 """Arrays of other libraries on the host come back as what they are."""
 
 import importlib.util
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -142,3 +143,12 @@ def test_without_numba_cuda_the_package_to_install_is_named(monkeypatch):
     with pytest.raises(ImportError, match=words):
         fl.SmoothL1Loss()(X, Y, device="cuda:1")
     assert fl.SmoothL1Loss()(X, Y, device="cpu") == fl.SmoothL1Loss()(X, Y)
+
+
+def test_a_numba_cuda_that_cannot_be_imported_is_named_with_its_versions(monkeypatch):
+    monkeypatch.setattr(dispatch, "find_spec", lambda name: name)
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "1.2")
+    monkeypatch.setitem(sys.modules, "numba.cuda", None)
+    words = r"numba-cuda cannot be imported \(numba-cuda 1.2, numba 1.2, numpy 1.2\): .*numba\.cuda"
+    with pytest.raises(ImportError, match=rf"device='cuda:0': {words}"):
+        fl.SmoothL1Loss()(X, Y, device="cuda")

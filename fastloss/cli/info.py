@@ -4,7 +4,6 @@ import argparse
 import json
 import platform
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +76,13 @@ def facts() -> dict[str, Any]:
 
 def cuda() -> dict[str, Any]:
     """Find out whether kernels run on a GPU, on which, or why not."""
-    from fastloss.dispatch import NO_NUMBA_CUDA
+    from fastloss.dispatch import without_cuda
 
-    if find_spec("numba_cuda") is None:
-        return {"available": False, "reason": f"not installed: {NO_NUMBA_CUDA}"}
-    from fastloss.cuda import driver
+    reason = without_cuda()
+    if reason is None:
+        from fastloss.cuda import driver
 
-    reason = driver.why_not()
+        reason = driver.why_not()
     if reason is not None:
         return {"available": False, "reason": reason}
     return {"available": True, "devices": driver.devices()}

@@ -135,16 +135,23 @@ def load(typingctx, array, i):  # type: ignore[no-untyped-def] # noqa: ANN001, A
 
 @intrinsic
 def store(typingctx, array, i, lanes):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-    """Store lanes from element i on, whose address is a multiple of 16 bytes."""
+    """Store lanes from element i on, whose address is a multiple of 16 bytes.
+
+    A formula may give numbers of another type than its residual's: they are converted.
+    """
     if not isinstance(array, types.Array):
         return None
     dtype = array.dtype
     half = dtype == types.float16
+    lane = types.float32 if half else dtype
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         base, index, values = arguments
         pointer = _pointer(context, builder, array, base, index)
-        elements = [builder.extract_value(values, k) for k in range(len(lanes))]
+        elements = [
+            context.cast(builder, builder.extract_value(values, k), kind, lane)
+            for k, kind in enumerate(lanes)
+        ]
         if half:
             elements = _packed(builder, elements)
         vector = ir.Constant(ir.VectorType(elements[0].type, len(elements)), ir.Undefined)

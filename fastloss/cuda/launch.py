@@ -84,6 +84,14 @@ def send(array: Array) -> Any:
     return Simulated(array.copy("A")) if SIMULATED else cuda.to_device(array)
 
 
+def send_to(address: int, array: Array, stream: Any) -> None:
+    """Copy a contiguous array of the host to an address, after the work before it."""
+    if SIMULATED:
+        _simulated(address, array.size, array.dtype)[:] = array
+    else:
+        prepared.send(address, array, stream)
+
+
 def fetch(array: Array, stream: Any) -> Array:
     """Copy the memory that an array lies in to the host, when the work before it is done."""
     low, size = addresses(array)

@@ -15,7 +15,7 @@ registers; all arithmetic is in float64, products are added by fused operations 
 
 from typing import Any, NamedTuple
 
-from numba import cuda, float64, int64, uint32
+from numba import cuda, float64, int64, uint32, uint64
 
 from fastloss.cuda.absent import element, position, settled
 from fastloss.cuda.columns import combined, lanes_within, loaded, put, zeros
@@ -37,7 +37,7 @@ class Tiling(NamedTuple):
     """How threads and blocks share the rows of a matrix."""
 
     singly: Any
-    """True where a thread's columns are loaded one by one, ``()`` where 16 bytes at once."""
+    """1 where a thread's columns are loaded one by one, ``()`` where 16 bytes at once."""
     threads: int
     """Threads to a row."""
     slots: int
@@ -56,11 +56,17 @@ class Tiling(NamedTuple):
 
 
 @device
-def lanes_at(X: Any, row: Any, rows: Any, first: Any, step: Any, singly: Any, count: Any) -> Any:
-    """Load a thread's columns of a row; zeros where there is no such row."""
-    if row < rows:
-        return loaded(X, first + row * step, singly, count)
+def lanes_if(there: Any, X: Any, i: Any, singly: Any, count: Any) -> Any:
+    """Load a thread's columns of a row, from element i on; zeros where there is no such row."""
+    if there:
+        return loaded(X, i, singly, count)
     return zeros(X, X.dtype.type(0))
+
+
+@device
+def entry(vector: Any, i: Any, size: Any, steps: Any, absent: Any) -> Any:
+    """Give what a vector has for row i of as many."""
+    return element(vector, uint64(position((size,), steps, i)), absent)[0]
 
 
 def only_for(w: Any, memory: Any) -> Any:
@@ -118,20 +124,29 @@ def rows(
     sums = zeros(X, 0.0)
     column = uint32(which * uint32(len(sums)))
     count = lanes_within(singly, column, columns, sums)
-    origin = first + column
     here = uint32(slot * uint32(pitch) + which)
     parts = cuda.shared.array(PARTS, float64)
     v_memory = cuda.shared.array(PARTS, float64)
     v_parts = only_for(direction, v_memory)
     total, error, slopes = 0.0, 0.0, 0.0
     low = int64(cuda.blockIdx.x) * each
-    end = min(low + each, size)
-    while low < end:
-        i = low + slot if busy else size
-        a = lanes_at(X, i, size, origin, step, singly, count)
-        b = lanes_at(X, i + slots, size, origin, step, singly, count)
-        c = lanes_at(X, i + 2 * slots, size, origin, step, singly, count)
-        d = lanes_at(X, i + 3 * slots, size, origin, step, singly, count)
+    # Counts within a block have no sign and 32 bits: half the instructions, and no index that could
+    # count from the end.
+    left = uint32(min(each, size - low))
+    tall, pitch, down = uint32(height), uint32(pitch), uint32(down)
+    second, third, fourth = uint32(slot + slots), uint32(slot + 2 * slots), uint32(slot + 3 * slots)
+    origin = first + column
+    while left:
+        below = left if busy else uint32(0)
+        i = origin + (low + slot) * step
+        on = slots * step
+        a = lanes_if(slot < below, X, i, singly, count)
+        b = lanes_if(second < below, X, i + on, singly, count)
+        c = lanes_if(third < below, X, i + 2 * on, singly, count)
+        d = lanes_if(fourth < below, X, i + 3 * on, singly, count)
+        row = thread
+        # Brought while X is on its way. The weight as well would be two registers too many.
+        target = entry(y, low + row, size, strides[0], 0.0) if row < left else 0.0
         if busy:
             leave_parts(parts, here, down, (a, b, c, d), w, column, count)
         # Elements are widened anew behind a barrier; kept wide, they would take 32 registers.
@@ -141,35 +156,37 @@ def rows(
         wait_if(v_parts)
         if shares < threads:
             k = thread
-            while k < height * shares:
-                row = int64(uint32(k) // uint32(shares))
-                shorten(parts, row * pitch, k - row * shares, shares, threads)
-                shorten(v_parts, row * pitch, k - row * shares, shares, threads)
-                k += THREADS
+            while k < tall * uint32(shares):
+                of = uint32(k // uint32(shares))
+                share = uint32(k - of * uint32(shares))
+                shorten(parts, uint32(of * pitch), share, uint32(shares), uint32(threads))
+                shorten(v_parts, uint32(of * pitch), share, uint32(shares), uint32(threads))
+                k = uint32(k + THREADS)
             cuda.syncthreads()
-        row = thread
-        while row < height:
+        while row < tall:
             slope = 0.0
-            i = low + row
-            if i < size:
-                target = element(y, position((size,), strides[0], i), 0.0)[0]
-                factor = element(weight, position((size,), strides[1], i), 1.0)[0]
-                residual = prediction(parts, row * pitch, shares, w, columns) - target
-                along = prediction(v_parts, row * pitch, shares, direction, columns)
+            if row < left:
+                its = uint32(row * pitch)
+                factor = entry(weight, low + row, size, strides[1], 1.0)
+                residual = prediction(parts, its, uint32(shares), w, columns) - target
+                along = prediction(v_parts, its, uint32(shares), direction, columns)
                 slope = slope_of(formula, residual, factor, along)
                 slopes = plus(slopes, slope)
                 total, error = add_loss(formula, residual, factor, along, total, error)
-            parts[row * pitch] = slope
-            row += THREADS
+            parts[uint32(row * pitch)] = slope
+            row = uint32(row + THREADS)
+            if row < tall and row < left:
+                target = entry(y, low + row, size, strides[0], 0.0)
         cuda.syncthreads()
         if busy:
-            row = slot * pitch
-            sums = combined(parts[row], sums, a)
-            sums = combined(parts[row + down], sums, b)
-            sums = combined(parts[row + 2 * down], sums, c)
-            sums = combined(parts[row + 3 * down], sums, d)
+            its = uint32(slot * pitch)
+            sums = combined(parts[its], sums, a)
+            sums = combined(parts[uint32(its + down)], sums, b)
+            sums = combined(parts[uint32(its + 2 * down)], sums, c)
+            sums = combined(parts[uint32(its + 3 * down)], sums, d)
         cuda.syncthreads()
         low += height
+        left = uint32(left - min(left, tall))
     put(parts, thread, sums)
     cuda.syncthreads()
     left = slots

@@ -11,6 +11,7 @@ from numba.core.errors import NumbaError
 
 from fastloss.binding import bind, uncompilable
 from fastloss.cuda import launch, linear, parts
+from fastloss.cuda.address import addresses
 from fastloss.cuda.arrays import Device
 from fastloss.cuda.jit import THREADS, VECTOR_BYTES
 from fastloss.cuda.layout import first_element
@@ -73,13 +74,13 @@ def tiling(X: Array) -> Tiling | None:
     height = parts.UNROLL * slots
     each = height * _ceil(max(ROWS_OF_A_BLOCK, _ceil(n, BLOCKS)), height)
     return Tiling(
-        singly=ABSENT if aligned else True,
+        singly=ABSENT if aligned else 1,
         threads=threads,
         slots=slots,
         pitch=pitch,
         down=slots * pitch,
         height=height,
-        shares=threads if threads <= parts.FAN else _ceil(threads, parts.FAN),
+        shares=threads if threads <= parts.AT_ONCE else _ceil(threads, parts.FAN),
         each=each,
         blocks=_ceil(n, each),
     )
@@ -92,8 +93,13 @@ class Rows:
         self, place: Device, X: Array, y: Array, weight: Array | None, how: Tiling
     ) -> None:
         self._place = place
-        self._arrays = X, y, weight
         self._how = how
+        n, p = X.shape
+        # For every launch the same. A plain tuple, as ``prepared`` takes others for formulas.
+        self._arrays = [ABSENT if a is None else launch.argument(a) for a in (X, y, weight)]
+        strides = _steps(y), ABSENT if weight is None else _steps(weight)
+        self._sizes = n, p, *_steps(X), strides, tuple(how)
+        self._owners = X, y, weight  # whose memory the arguments are
 
     @staticmethod
     def of(place: Device, X: Any, y: Any, weight: Any) -> "Rows | None":
@@ -105,43 +111,42 @@ class Rows:
         weights = None if weight is None else place.array("weight", weight)
         return Rows(place, described, place.array("y", y), weights, how)
 
-    def evaluate(self, formula: Formula, w: Any, direction: Any) -> Vector:
+    def evaluate(self, formula: Formula, w: Vector, direction: Vector | None) -> Vector:
         """Give the gradient of the sum of the losses and that sum.
 
-        ``w`` and the direction, which may be None, are float64 vectors on the GPU, the intercept
-        last. With a direction, the Hessian times it stands for the gradient.
+        ``w`` and the direction end with the intercept's entry. With a direction, the Hessian times
+        it stands for the gradient.
         """
-        place = self._place
-        vectors = [None if v is None else place.array("w", v) for v in (w, direction)]
-        with launch.active(place.index):
+        with launch.active(self._place.index):
             try:
-                return self._run(bind(formula, FLOAT64), vectors)
+                return self._run(bind(formula, FLOAT64), w, direction)
             except NumbaError as error:
                 raise uncompilable(formula, error) from error
 
-    def _run(self, formula: Any, vectors: list[Array | None]) -> Vector:
+    def _run(self, formula: Any, w: Vector, direction: Vector | None) -> Vector:
+        """Launch both kernels; what they need beside X, y and weight is one piece of memory."""
         stream = launch.stream_at(self._place.library.stream(self._place.index))
-        X, y, weight = self._arrays
-        n, p = X.shape
-        how = self._how
-        partials = self._place.scratch(2 * (p + 2) * how.blocks, FLOAT64)
-        result = self._place.scratch(p + 2, FLOAT64)
-        pairs = launch.argument(partials)
+        blocks, outputs = self._how.blocks, w.size + 1
+        sent = np.concatenate([w] if direction is None else [w, direction])
+        memory = self._place.scratch(sent.size + outputs + 2 * outputs * blocks, FLOAT64)
+        at, _ = addresses(memory)
+        result = at + sent.nbytes
+        pairs = launch.vector(result + 8 * outputs, 2 * outputs * blocks, FLOAT64)
+        launch.send_to(at, sent, stream)
         launch.run(
             linear.rows,
-            how.blocks,
+            blocks,
             stream,
             formula,
-            *(ABSENT if a is None else launch.argument(a) for a in (X, y, weight, *vectors)),
+            *self._arrays,
+            launch.vector(at, w.size, FLOAT64),
+            ABSENT if direction is None else launch.vector(at + w.nbytes, w.size, FLOAT64),
             pairs,
-            n,
-            p,
-            *_steps(X),
-            (_steps(y), ABSENT if weight is None else _steps(weight)),
-            how,
+            *self._sizes,
         )
-        launch.run(linear.outputs, p + 2, stream, pairs, how.blocks, launch.argument(result))
-        return launch.fetch(result, stream)
+        found = launch.vector(result, outputs, FLOAT64)
+        launch.run(linear.outputs, outputs, stream, pairs, blocks, found)
+        return launch.fetch_at(result, outputs, FLOAT64, stream)
 
 
 class DeviceModel(ArrayModel):
@@ -163,8 +168,7 @@ class DeviceModel(ArrayModel):
         """Give the sum of the losses and its gradient, or the Hessian times a direction."""
         if self.rows is None:
             return super().evaluate(formula, w, scale, direction)
-        along = None if direction is None else self._algebra.take(direction)
-        result = self.rows.evaluate(formula, self._algebra.take(w), along)
+        result = self.rows.evaluate(formula, w, direction)
         return float(result[-1]), scale * result[:-1]
 
 

@@ -184,6 +184,11 @@ def context() -> int:
     return int(checked(driver.cuCtxGetCurrent()))
 
 
+def send(address: int, array: Any, stream: int) -> None:
+    """Copy a NumPy array to the device; the driver has read it when this returns."""
+    checked(driver.cuMemcpyHtoDAsync(address, array.ctypes.data, array.nbytes, stream))
+
+
 def fetch(address: int, memory: Any, stream: int) -> None:
     """Copy from the device into a NumPy array, when the work before it is done."""
     checked(driver.cuMemcpyDtoHAsync(memory.ctypes.data, address, memory.nbytes, stream))

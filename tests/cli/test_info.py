@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fastloss
+from fastloss import dispatch
 from fastloss.cli import info
 from fastloss.cpu import cache, threads
 
@@ -39,7 +40,7 @@ def test_the_object(run):
 
 
 def test_why_there_is_no_cuda(run, monkeypatch):
-    monkeypatch.setattr(info, "find_spec", lambda name: None)
+    monkeypatch.setattr(dispatch, "find_spec", lambda name: None)
     assert "cuda13" in json.loads(run("info", "--json").out)["cuda"]["reason"]
     assert "cuda13" in run("info").out
 

@@ -54,7 +54,7 @@ class Recorder:
 
     def __init__(self, monkeypatch):
         self.calls = []
-        for name in ("run", "fetch", "send", "active", "stream_at"):
+        for name in ("run", "fetch", "fetch_at", "send", "send_to", "active", "stream_at"):
             original = getattr(launch, name)
             monkeypatch.setattr(launch, name, partial(self._record, name, original))
 

@@ -191,9 +191,9 @@ def test_rows_are_moved_16_bytes_at_a_time_where_they_are_aligned(dtype, recorde
     for name, laid in [(name, layout(X)) for name, layout in LAYOUTS.items()]:
         recorder.calls.clear()
         objective(laid, y, None, ONE_OF_EACH[0])(w)
-        tiling = recorder.calls[[c[0] for c in recorder.calls].index("run")][-1]
+        singly, *_ = recorder.calls[[c[0] for c in recorder.calls].index("run")][-1]
         narrow = ["shifted", "padded by one"]
-        assert (tiling.singly != ()) is (name in narrow)
+        assert (singly != ()) is (name in narrow)
 
 
 @pytest.mark.parametrize("step", [2, -1])
@@ -335,13 +335,14 @@ def test_a_matrix_of_no_columns_is_multiplied_by_its_library(recorder):
     assert not set(FUSED) & set(kernels(recorder))
 
 
-def test_nothing_but_the_outputs_is_fetched_and_only_once(recorder):
+def test_coefficients_are_sent_once_and_outputs_fetched_once(recorder):
     X, y, weight, w, v = problem(30, 5, np.float32, True)
     ours = objective(X, y, weight, ONE_OF_EACH[0])
-    for call in (lambda: ours(w), lambda: ours.hessp(w, v)):
+    for sent, call in ((1, lambda: ours(w)), (2, lambda: ours.hessp(w, v))):
         recorder.calls.clear()
         call()
-        assert [array.size for array in recorder.arguments("fetch", 0)] == [5 + 2]
+        assert [array.size for array in recorder.arguments("send_to", 1)] == [sent * (5 + 1)]
+        assert recorder.arguments("fetch_at", 1) == [5 + 2]
         assert recorder.count("send") == 0
 
 
@@ -354,5 +355,6 @@ def test_kernels_run_on_the_device_and_stream_of_the_matrix(index, monkeypatch):
     recorder = Recorder(monkeypatch)
     fl.LinearObjective(device(X, index=index), device(y, index=index))(w[:5])
     assert set(recorder.arguments("run", 2)) == {("stream", 77 + index)}
-    assert set(recorder.arguments("fetch", 1)) == {("stream", 77 + index)}
+    assert set(recorder.arguments("send_to", 2)) == {("stream", 77 + index)}
+    assert set(recorder.arguments("fetch_at", 3)) == {("stream", 77 + index)}
     assert set(recorder.arguments("active", 0)) == {index}
