@@ -1,6 +1,7 @@
 """The libraries of device arrays, each with the few operations that the tests ask of it."""
 
 import sys
+import warnings
 from contextlib import contextmanager
 
 import numpy as np
@@ -88,7 +89,9 @@ class Torch(Kind):
     @contextmanager
     def waiting_is_an_error(self):
         """Make torch's own operations raise where they would wait for the device."""
-        self.torch.cuda.set_sync_debug_mode("error")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Synchronization debug mode is a prototype")
+            self.torch.cuda.set_sync_debug_mode("error")
         try:
             yield
         finally:
