@@ -44,13 +44,13 @@ def tiling(X: Array) -> Tiling | None:
     Hessian product, which has three products. The partial sums of the blocks add an eighth at most.
 
     On an H200 (copies at 4.2 TB/s) the kernel reads float64 at 4.2 TB/s at 8 and 32 columns and 3.2
-    to 3.6 from 100 on, float32 at 3.3, 3.8 and 2.6 to 3.5; where rows are not aligned at 2.4 and 3.2,
-    and at one column at 1.4 and 2.1, there bound by some 100 instructions a row. What binds is their
-    number: with indices of 64 bits with a sign it took half as many again, and 2.9 TB/s at 32
-    columns of float32. Loading the next tile beside this one, with 80 or more registers and so fewer
-    threads, is slower. A whole evaluation, with 0.1 ms for launches, the coefficients' way there and
-    the results' back, is nowhere slower than by the products: 1.5 to 5 times as fast in float64, 6 to
-    11 times in float32 (docs/benchmarks-gpu.md).
+    to 3.6 from 100 on, float32 at 3.3, 3.8 and 2.6 to 3.5; where rows are not aligned at 2.4 and
+    3.2, and at one column at 1.4 and 2.1, there bound by some 100 instructions a row. What binds is
+    their number: with signed indices of 64 bits it took half as many again, and 2.9 TB/s at 32
+    columns of float32. Loading the next tile beside this one, with 80 or more registers and so
+    fewer threads, is slower. A whole evaluation, with 0.1 ms for launches, the coefficients' way
+    there and the results' back, is nowhere slower than by the products: 1.5 to 5 times as fast in
+    float64, 6 to 11 times in float32 (docs/benchmarks-gpu.md).
     """
     n, p = X.shape
     size = X.dtype.itemsize
