@@ -266,7 +266,7 @@ def _compiled_elementwise(case: Case, formula, weight, target) -> tuple[str, Dem
     demand = Demand(case.dtype, len(names) + summed, summed, ahead=summed, divides=not quick)
     if case.kernel == "streamed":
         pairs = np.empty((1, 2)) if summed else None
-        kernel, rest = elementwise.serial, (pairs, None, True)
+        kernel, rest = elementwise.serial, (pairs, None, True, None)
         demand = demand._replace(streamed=len(names), ahead=True)
     else:
         kernel = elementwise.single_summed if summed else elementwise.single_filled

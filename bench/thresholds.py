@@ -32,7 +32,7 @@ def call(kind, size, dtype, kernel):
         "curvature": (None, g, h),
     }[kind]
     formula, one = bind(SmoothL1(), np.dtype(dtype)), dtype(1)
-    return lambda: kernel(formula, x, y, None, one, *outs, pairs, None, None)
+    return lambda: kernel(formula, x, y, None, one, *outs, pairs, None, None, None)
 
 
 def best(calls):

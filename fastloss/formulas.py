@@ -32,6 +32,7 @@ class Formula(Protocol):
     A class of your own with this shape goes wherever a built-in one does, through
     :class:`fastloss.Loss`. Two more are optional: ``check(self)`` raises ``ValueError``, and
     ``scaled_grad(self, r, scale)`` gives ``scale * grad(r)`` where ``grad(r)`` alone overflows.
+    What these raise ends a call on the CPU; a GPU does not tell of it.
     """
 
     def value(self, r: float, /) -> float:

@@ -7,6 +7,7 @@ import numba
 import numpy as np
 
 from fastloss.cpu import elementwise, sums
+from fastloss.cpu.finished import marks
 from fastloss.cpu.formula import bind
 from fastloss.cpu.ready import KINDS
 from fastloss.parallelism import get_num_threads
@@ -29,14 +30,17 @@ def compilations(
         if not large:
             continue
         pairs = np.empty((1, 2)) if summed else None
-        several: Any = elementwise.parallel if get_num_threads() > 1 else elementwise.serial
-        yield f"{name}, large", _compiler(several, *inputs, pairs, None, None)
+        several: Any = elementwise.serial
+        done = None
+        if get_num_threads() > 1:
+            several, done = elementwise.parallel, marks(bound, 1)
+        yield f"{name}, large", _compiler(several, *inputs, pairs, None, None, done)
         if summed:
             yield "sums of blocks", _compiler(sums.total, pairs)
         if kind == "total" and weight is not None:
-            yield "mean, weights, large", _compiler(several, *inputs, pairs, pairs, None)
+            yield "mean, weights, large", _compiler(several, *inputs, pairs, pairs, None, done)
         if any(written):
-            yield f"{name}, past the cache", _compiler(several, *inputs, pairs, None, True)
+            yield f"{name}, past the cache", _compiler(several, *inputs, pairs, None, True, done)
 
 
 def _compiler(kernel: Any, *arguments: Any) -> Callable[[], object]:

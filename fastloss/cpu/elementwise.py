@@ -13,7 +13,7 @@ from numba import prange
 from fastloss.cpu import sums
 from fastloss.cpu.formula import hess, scaled_grad, value
 from fastloss.cpu.jit import choose, inner, kernel, parallel_kernel, short_kernel
-from fastloss.cpu.maybe import Maybe, alive, in_order, is_none, keep, part, row, terms_for
+from fastloss.cpu.maybe import Maybe, alive, in_order, is_none, keep, mark, part, row, terms_for
 from fastloss.cpu.prefetch import bring
 from fastloss.cpu.sizes import BLOCK
 from fastloss.cpu.streaming import buffers_for, fence, step_for, store, window
@@ -294,6 +294,7 @@ def _blocks(
     sums_out: Maybe,
     weights_out: Maybe,
     streamed: Maybe,
+    done: Maybe,
 ) -> None:
     for index in prange((input.size + BLOCK - 1) // BLOCK):
         number = np.int64(index)  # the index is unsigned: mixed with int64 it makes a float
@@ -317,6 +318,7 @@ def _blocks(
         )
         keep(sums_out, number, found, error)
         fence(streamed)
+        mark(done, number)
 
 
 serial = kernel(_blocks)

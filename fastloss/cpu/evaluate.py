@@ -10,6 +10,7 @@ from numba.core.errors import NumbaError
 from fastloss.arrays import in_fortran_order
 from fastloss.binding import Itself, uncompilable
 from fastloss.cpu import elementwise, sums
+from fastloss.cpu.finished import marks, missing
 from fastloss.cpu.formula import bind
 from fastloss.cpu.layout import Folded, flat, read, write
 from fastloss.cpu.memory import before_line
@@ -203,7 +204,8 @@ def _run(
     pairs: Pairs,
     streamed: bool | None,
 ) -> None:
-    kernel: Any = elementwise.parallel if threads else elementwise.serial
+    serial: Any = elementwise.serial
+    kernel: Any = elementwise.parallel if threads else serial
     size = vectors[0].size
     for low in range(0, size, CALL):
         here = vectors
@@ -211,7 +213,11 @@ def _run(
             here = [None if v is None else v[low : low + CALL] for v in vectors]
         x, y, w, *outs = here
         some = _some(pairs, low // BLOCK, -(-x.size // BLOCK))
-        kernel(formula, x, y, w, scale, *outs, *some, streamed)
+        arguments = formula, x, y, w, scale, *outs, *some, streamed
+        done = marks(formula, -(-x.size // BLOCK)) if threads else None
+        kernel(*arguments, done)
+        if missing(done):
+            serial(*arguments, None)
 
 
 def _pairs(blocks: int, total: bool, weights: bool = False) -> Pairs:

@@ -16,7 +16,7 @@ from fastloss.cpu.design import MOST, Design, width_of
 from fastloss.cpu.elementwise import fill
 from fastloss.cpu.jit import choose, inner, kernel, parallel_kernel
 from fastloss.cpu.linear import gather, predict, run
-from fastloss.cpu.maybe import Maybe, part
+from fastloss.cpu.maybe import Maybe, mark, part
 from fastloss.cpu.vectors import WIDTH, add_to, drop, load, load_vector, multiply_add, store, zeros
 from fastloss.curvature import majorising, own
 from fastloss.formulas import Formula
@@ -197,6 +197,7 @@ def _blocks(
     grams: Array,
     ones: Array,
     sums_out: Array,
+    done: Maybe,
 ) -> None:
     for index in prange(gradients.shape[0]):
         block = np.int64(index)
@@ -220,6 +221,7 @@ def _blocks(
             grams[block],
             ones[block],
         )
+        mark(done, block)
 
 
 BLOCKS = kernel(_blocks), parallel_kernel(_blocks)

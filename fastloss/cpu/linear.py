@@ -18,9 +18,10 @@ from fastloss.binding import uncompilable
 from fastloss.cpu import sparse, sparse_columns, sums
 from fastloss.cpu.design import FLOAT64, Design
 from fastloss.cpu.elementwise import fill
+from fastloss.cpu.finished import marks, missing
 from fastloss.cpu.formula import bind
 from fastloss.cpu.jit import choose, inner, kernel, parallel_kernel
-from fastloss.cpu.maybe import Maybe, part
+from fastloss.cpu.maybe import Maybe, mark, part
 from fastloss.cpu.products import add_rows, combine, dots, summed
 from fastloss.cpu.threads import several
 from fastloss.formulas import Formula
@@ -141,6 +142,7 @@ def _blocks(
     tile: int,
     partial: Array,
     sums_out: Array,
+    done: Maybe,
 ) -> None:
     for index in prange(partial.shape[0]):
         block = np.int64(index)
@@ -162,6 +164,7 @@ def _blocks(
             tile,
             partial[block],
         )
+        mark(done, block)
 
 
 BLOCKS = kernel(_blocks), parallel_kernel(_blocks)
@@ -229,12 +232,22 @@ def evaluate(
 def run(
     kernels: tuple[Any, Any], design: Design, *rest: Any, formula: Formula | None = None
 ) -> None:
-    """Call a serial kernel, or its parallel twin, on X and what else it takes."""
+    """Call a serial kernel, or its parallel twin, on X and what else it takes.
+
+    With a formula, that ends with the sums of blocks.
+    """
     serial, parallel = kernels
-    first = () if formula is None else (bind(formula, FLOAT64),)
+    arguments = design.matrix, design.columns or None, *rest
     with several(design.elements) as threads:
         chosen = parallel if threads else serial
+        if formula is None:
+            chosen(*arguments)
+            return
         try:
-            chosen(*first, design.matrix, design.columns or None, *rest)
+            bound = bind(formula, FLOAT64)
+            done = marks(bound, rest[-1].shape[0]) if threads else None
+            chosen(bound, *arguments, done)
+            if missing(done):
+                serial(bound, *arguments, None)
         except NumbaError as error:
             raise uncompilable(formula, error) from error

@@ -114,6 +114,23 @@ def _keep(pairs, index, total, error):  # type: ignore[no-untyped-def] # noqa: A
     return write
 
 
+def mark(done: Maybe, index: Any) -> None:
+    """Say, in what may be None, that a block is done."""
+    if done is not None:
+        done[index] = True
+
+
+@overload(mark, jit_options=INLINE)
+def _mark(done, index):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    if is_none(done):
+        return lambda done, index: None
+
+    def write(done, index):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        done[index] = True
+
+    return write
+
+
 def terms_for(input: Vector, weight: Maybe, size: int) -> Vector:
     """Make a buffer for terms: without a weight, they have the precision of the data.
 

@@ -10,6 +10,7 @@ import numba
 import numpy as np
 
 from fastloss.cpu import elementwise, evaluate, sums
+from fastloss.cpu.finished import marks, missing
 from fastloss.cpu.formula import bind
 from fastloss.cpu.memory import beyond_cache
 from fastloss.cpu.sizes import BLOCK, PARALLEL_FROM
@@ -84,20 +85,26 @@ class Ready:
         pairs = np.empty((-(-size // BLOCK), 2)) if summed else None
         with several(size, PARALLEL_FROM[kind]) as threads:
             kernel = self._of_blocks.get((kind, threads)) or self._kernel(kind, threads)
-            kernel(self.formula, input, target, None, scale, value, grad, hess, pairs, None, None)
+            done = marks(self.formula, -(-size // BLOCK)) if threads else None
+            arguments = self.formula, input, target, None, scale, value, grad, hess, pairs
+            kernel(*arguments, None, None, done)
+            if missing(done):
+                self._kernel(kind, False)(*arguments, None, None, None)
         return (0.0 if pairs is None else sums.total(pairs)), True
 
     def _kernel(self, kind: str, threads: bool) -> Any:
         kernel: Any = elementwise.parallel if threads else elementwise.serial
-        found = self._of_blocks[kind, threads] = self._compiled(kernel, kind, np.empty((1, 2)))
+        done = marks(self.formula, 1) if threads else None
+        found = self._compiled(kernel, kind, np.empty((1, 2)), done)
+        self._of_blocks[kind, threads] = found
         return found
 
-    def _compiled(self, kernel: Any, kind: str, into: Any) -> Any:
+    def _compiled(self, kernel: Any, kind: str, into: Any, *rest: Any) -> Any:
         *outs, summed = KINDS[kind]
         vector, one = np.empty(1, self._dtype), self._dtype.type(1)
         written = (vector if out else None for out in outs)
         arguments = self.formula, vector, vector, None, one, *written
-        arguments += (into if summed else None), None, None
+        arguments += (into if summed else None), None, None, *rest
         if not hasattr(kernel, "compile"):  # a plain function under NUMBA_DISABLE_JIT
             return kernel
         signature = tuple(map(numba.typeof, arguments))

@@ -59,12 +59,18 @@ class several:  # noqa: N801
             numba.set_num_threads(count)  # of this thread's calls alone
         return free
 
-    def __exit__(self, *_: object) -> None:
-        """Give the threads back."""
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Give the threads back.
+
+        What a formula raises comes out of parallel kernels as the cause of a SystemError; it is
+        raised as itself, as from the others.
+        """
         if self._before:
             numba.set_num_threads(self._before)
         if self._held is not None:
             self._held.release()
+        if isinstance(error, SystemError) and error.__cause__ is not None:
+            raise error.__cause__ from None
 
 
 @contextmanager

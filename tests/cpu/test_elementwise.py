@@ -156,7 +156,7 @@ def test_parallel_and_serial_kernels_give_the_same_bits(dtype):
         blocks = -(-x.size // elementwise.BLOCK)
         pairs = np.empty((blocks, 2))
         formula = fl.formulas.SmoothL1(dtype(0.7))
-        kernel(formula, x, y, None, dtype(0.1), None, grad, None, pairs, None, None)
+        kernel(formula, x, y, None, dtype(0.1), None, grad, None, pairs, None, None, None)
         results.append((grad, pairs))
     for serial, parallel in zip(*results, strict=True):
         np.testing.assert_array_equal(serial, parallel)
