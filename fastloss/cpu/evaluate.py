@@ -1,9 +1,10 @@
 """From arrays of any layout to kernel calls, whole or piece by piece."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import isfinite, prod
 from typing import Any, TypeAlias
 
+import numba
 import numpy as np
 from numba.core.errors import NumbaError
 
@@ -14,7 +15,8 @@ from fastloss.cpu.finished import marks, missing
 from fastloss.cpu.formula import bind
 from fastloss.cpu.layout import Folded, flat, read, write
 from fastloss.cpu.memory import before_line
-from fastloss.cpu.sizes import ALWAYS_PARALLEL_FROM, BLOCK, parallel_from
+from fastloss.cpu.shares import share
+from fastloss.cpu.sizes import BLOCK, parallel_from
 from fastloss.cpu.threads import several
 from fastloss.formulas import Formula
 from fastloss.typing import Array
@@ -24,8 +26,11 @@ from fastloss.typing import Array
 Pairs: TypeAlias = tuple[Array | None, Array | None]
 
 INPUTS = 3
-# Elements that go through buffers at a time: the kernel for large arrays takes them on all threads.
-PIECE = ALWAYS_PARALLEL_FROM
+# Elements that go through buffers at a time. Two threads take 10,000,000 strided float64 in 11 ms
+# so, in 15 by a quarter of that, one in 17.
+PIECE = 8 * BLOCK
+# From so many elements on, several threads do: they take a tenth of a millisecond to start.
+SHARED_FROM = 2 * PIECE
 # Elements of a kernel's call at most, whole blocks and lines: a signal, such as Ctrl-C, is seen
 # between two. On one thread a mean takes 21 ms, with a gradient on new pages 47; half as many
 # elements would cost two or three percent.
@@ -168,15 +173,17 @@ def _in_pieces(
     """Go through a buffer for each array that is not a vector already."""
     size = arrays[0].size
     buffered = [a is not None and v is None for a, v in zip(arrays, vectors, strict=True)]
-    memory: list[Any] = [
-        np.empty(min(PIECE, size), dtype) if b else v
-        for b, v in zip(buffered, vectors, strict=True)
-    ]
     pairs = _pairs(-(-size // BLOCK), total)
     result = 0.0
-    # The last piece, however small, goes the way of the others: another kernel is compiled anew.
-    with several(size, parallel_from(arrays[INPUTS:], total)) as threads:
-        for low in range(0, size, PIECE):
+
+    def take() -> Callable[[int], None]:
+        memory: list[Any] = [
+            np.empty(min(PIECE, size), dtype) if b else v
+            for b, v in zip(buffered, vectors, strict=True)
+        ]
+
+        def piece(low: int) -> None:
+            nonlocal result
             high = min(size, low + PIECE)
             here: list[Any] = [
                 m if m is None else m[: high - low] if b else m[low:high]
@@ -188,11 +195,21 @@ def _in_pieces(
             if size <= BLOCK:
                 result = _single(here, formula, scale, total)
             else:
+                # The last piece, however small, goes the way of the others: another kernel is
+                # compiled anew.
                 blocks = low // BLOCK, -(-(high - low) // BLOCK)
-                _run(threads, here, formula, scale, _some(pairs, *blocks), None)
+                _run(False, here, formula, scale, _some(pairs, *blocks), None)
             for i in range(INPUTS, len(arrays)):
                 if buffered[i]:
                     write(arrays[i], low, high, here[i])
+
+        return piece
+
+    # What is summed back to an output is added in order.
+    folded = any(isinstance(a, Folded) for a in arrays)
+    with several(size, SHARED_FROM) as threads:
+        count = numba.get_num_threads() if threads and not folded else 1
+        share(take, range(0, size, PIECE), count)
     return result if size <= BLOCK else _add_up(pairs[0])
 
 
