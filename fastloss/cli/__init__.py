@@ -61,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit code, see the module.
     """
+    _replace_closed()
     try:
         with one_line_warnings():
             code = _run(argv)
@@ -93,6 +94,13 @@ def _run(argv: Sequence[str] | None) -> int:
     except SystemExit as end:  # --help and --version
         return int(end.code or 0)
     return int(arguments.run(arguments))
+
+
+def _replace_closed() -> None:
+    """Where stdout or stderr is closed, Python has None: say nothing there, as print does."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def _give_up_stdout() -> None:

@@ -46,7 +46,7 @@ class ArrayTable:
         for name in wanted:
             _, key, index = self._places[name]
             column = self._load(key)[index]
-            if not _is_numeric(column) or column.ndim != 1:
+            if not is_numeric(column) or column.ndim != 1:
                 raise CommandError(_not_numbers(name, column))
             yield column
 
@@ -57,7 +57,7 @@ class ArrayTable:
         if any(place.key != key or not isinstance(place.index, tuple) for place in places):
             return None
         array = np.asarray(self._load(key))
-        if not _is_numeric(array):
+        if not is_numeric(array):
             return None
         numbers = [place.index[1] for place in places]
         first, last = numbers[0], numbers[-1]
@@ -171,11 +171,14 @@ def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     return npy_format.read_array_header_2_0(stream)
 
 
-def _is_numeric(array: Array) -> bool:
-    return array.dtype.kind in "biuf"
+def is_numeric(array: Array) -> bool:
+    """Whether elements are real numbers, of at most the size of float64."""
+    return array.dtype.kind in "biuf" and array.dtype.itemsize <= 8
 
 
 def _not_numbers(name: str, column: Array) -> str:
+    if column.dtype.kind == "f" and column.ndim == 1:
+        return f"column {name!r} holds {column.dtype}, more than float64: save it by astype(float)"
     what = "text" if column.dtype.kind in "US" else f"{column.dtype}"
     if column.ndim != 1:
         what = f"arrays of shape {column.shape[1:]}"

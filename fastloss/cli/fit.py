@@ -31,7 +31,7 @@ INTERRUPTED = 130
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to its parser."""
     add = parser.add_argument
-    add("file", metavar="FILE", type=Path)
+    add("file", metavar="FILE", type=values.file)
     add("--target", metavar="NAME", required=True, help="the column to predict")
     add(
         "--features",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastloss.cli import save, stored, tables
+from fastloss.cli import save, stored, tables, values
 from fastloss.cli.errors import CommandError, needs_pyarrow, say
 from fastloss.columns import check_once
 from fastloss.typing import Vector
@@ -25,8 +25,8 @@ COLUMN = "prediction"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to its parser."""
     add = parser.add_argument
-    add("model", metavar="MODEL.json", type=Path)
-    add("file", metavar="FILE", type=Path)
+    add("model", metavar="MODEL.json", type=values.file)
+    add("file", metavar="FILE", type=values.file)
     add(
         "--output",
         metavar="PREDICTIONS",

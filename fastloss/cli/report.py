@@ -26,7 +26,8 @@ def show(coefficients: Mapping[str, float], figures: Iterable[tuple[str, str]]) 
     terms.columns[0].overflow = "fold"
     terms.add_column("value", justify="right", no_wrap=True)
     for name, value in coefficients.items():
-        terms.add_row(name, f"{value:.8g}")
+        # A name may hold what a terminal obeys.
+        terms.add_row(name if name.isprintable() else ascii(name), f"{value:.8g}")
     summary = Table(box=None, show_header=False, padding=(0, 1))
     for what, how_much in figures:
         summary.add_row(what, how_much)

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastloss.arrays import precision
 from fastloss.cli import capacity
-from fastloss.cli.arrays import mapped
+from fastloss.cli.arrays import is_numeric, mapped
 from fastloss.cli.errors import CommandError, needs_pyarrow
 from fastloss.cli.tables import Data, choose, open_table
 from fastloss.cli.values import shown
@@ -135,7 +135,7 @@ def _npy(path: Path, target: str, features: Sequence[str] | None) -> Data | None
     from fastloss.stream.mapped import Mapped
 
     array = mapped(path)
-    if array.ndim != 2 or array.dtype.kind not in "biuf":
+    if array.ndim != 2 or not is_numeric(array):
         return None
     chosen = choose(path, [str(j) for j in range(array.shape[1])], target, features)
     numbers = [int(name) for name in chosen]

@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Callable, Mapping
 from math import inf
+from pathlib import Path
 from types import MappingProxyType
 
 from fastloss.cli.errors import CommandError
@@ -24,6 +25,14 @@ WITHOUT_THRESHOLD: Mapping[str, Callable[[], Loss]] = MappingProxyType(
 )
 
 UNITS = {"": 0, "k": 1, "M": 2, "G": 3, "T": 4}
+
+
+def file(text: str) -> Path:
+    """Give the path of a file or folder to read; what never ends, or waits, is none."""
+    path = Path(text)
+    if not text or (path.exists() and not (path.is_file() or path.is_dir())):
+        raise argparse.ArgumentTypeError(f"must name a file or a folder of files, got {text!r}")
+    return path
 
 
 def names(text: str) -> list[str]:

@@ -151,3 +151,42 @@ def test_memory_where_the_system_does_not_tell(tmp_path, monkeypatch):
 def test_memory_is_what_the_process_may_have(monkeypatch):
     monkeypatch.setattr(resource, "getrlimit", lambda _: (10**7, 10**8))
     assert capacity.memory() == 10**7
+
+
+@pytest.mark.parametrize("command", ["fit", "predict"])
+def test_what_is_no_file_is_not_waited_for(refused, model, tmp_path, command):
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    rest = ["--target", "0"] if command == "fit" else ["--output", tmp_path / "out.npy"]
+    for name in (pipe, "/dev/zero", ""):
+        said = refused(command, *([name] if command == "fit" else [model, name]), *rest)
+        assert f"must name a file or a folder of files, got {str(name)!r}" in said
+    if command == "predict":
+        assert "/dev/zero" in refused("predict", "/dev/zero", model, *rest)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_numbers_wider_than_float64_are_refused(refused, tmp_path, streamed):
+    path = tmp_path / "wide.npy"
+    np.save(path, np.ones((300_000 if streamed else 9, 3), np.longdouble))
+    options = ["--memory-limit", "16MB"] if streamed else []
+    assert "more than float64: save it by astype(float)" in refused(
+        "fit", path, "--target", "0", *options
+    )
+
+
+def test_what_a_terminal_obeys_is_not_printed(run, csv):
+    path = csv("\x1b[31mred,y\n" + "".join(f"{k},{k * k}\n" for k in range(9)))
+    _, out, err = run("fit", path, "--target", "y")
+    assert "\x1b" not in out + err
+    assert "\\x1b[31mred" in out
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize("code", [0, 2])
+def test_a_closed_output_changes_no_exit_code(stackloss, closed, code):
+    target = "stack.loss" if code == 0 else "nobody"
+    command = f'"{sys.executable}" -m fastloss fit "{stackloss}" --target {target} {closed}'
+    ended = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert ended.returncode == code
+    assert "Traceback" not in ended.stderr
