@@ -276,6 +276,6 @@ def check_reduced(loss: object) -> None:
 
 
 def at_scale(loss: Loss, scale: float) -> Loss:
-    """Give the loss whose threshold is 1.345 times this scale of the residuals."""
+    """Give a loss of the same class whose threshold is 1.345 times this scale of the residuals."""
     formula: Any = type(loss._formula)
-    return Loss(formula(TUNING * scale), loss.reduction)
+    return _restore(type(loss), formula(TUNING * scale), loss._reduction)

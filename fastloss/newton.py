@@ -31,8 +31,8 @@ OFFSET = 1e-6
 # unless what is left of these is so many times the columns' deviation: then 12 of 16 digits are.
 HEAD = 1024
 FAR = 100.0
-# A column that varies by less than this part of its mean is constant.
-CONSTANT = 1e-12
+# A column that varies by less than this part of its mean is constant: that much is rounding.
+CONSTANT = 1e-14
 # A step that promises to gain less than this part of the value is likely to be the last one: its
 # end is looked at without the curvature.
 LAST = 1e-8

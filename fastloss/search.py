@@ -49,6 +49,9 @@ SCIPY_METHODS: dict[str, str | None] = {
     "dogleg": "hess",
 }
 
+# Below it, squares have fewer digits than other numbers.
+SMALLEST = np.finfo(float).tiny / np.finfo(float).eps
+
 # TNC has no limit of steps, only one of evaluations.
 _LIMIT = {"TNC": "maxfun"}
 
@@ -72,6 +75,7 @@ class Search:
                 self.frame, point = Frame.of(squares)
                 squared = self.frame.means**2  # these stay where only their difference counts
             check_finite(squares, point.value, point.gradient, point.gram, squared)
+            check_normal(squares, point, self.frame.means)
             self.gram = point.gram
             # Least squares: where R's rlm starts, and within reach of any other minimum.
             self.w = self._stepped(point)
@@ -335,6 +339,22 @@ def check_finite(objective: LinearObjective, *found: Any) -> None:
     where = objective.model.where(bad[name])
     row = f"{bad[name]}, {where}," if where else f"{bad[name]}"
     raise ValueError(f"{name} must be finite, but its row {row} is not")
+
+
+def check_normal(objective: LinearObjective, at_zero: Point, means: Vector) -> None:
+    """Raise ValueError where squares of X or y are too near 0 for float64 to hold their digits."""
+    if at_zero.value < SMALLEST and objective.model.largest_target() > 0:
+        raise ValueError("y is too small: the squares of its values underflow; rescale it")
+    assert at_zero.gram is not None
+    sizes = np.diag(at_zero.gram)
+    small = bool(((sizes > 0) & (sizes < SMALLEST)).any())
+    nothing = (sizes == 0) & (np.abs(means) < sqrt(SMALLEST))
+    if not small and nothing.any():
+        # A column of zeros gives the same predictions whatever it is multiplied by.
+        w = np.where(nothing, np.finfo(float).max, 0.0)
+        small = objective.spread(w).largest > objective.model.largest_target()
+    if small:
+        raise ValueError("X is too small: the squares of its values underflow; rescale it")
 
 
 def _threshold(loss: Loss) -> float | None:

@@ -1,5 +1,7 @@
 """Coordinates in which nearly dependent columns are apart, for fits that X'DX alone cannot solve.
 
+And in which columns have no offset that is far larger than they vary.
+
 Products of columns have twice the digits of the columns: where X's condition is above some 1e6,
 X'DX does not know any more in what they differ, though X does. The eigenvectors of X'X, columns
 scaled to 1, tell the directions apart; X itself is then multiplied by them, block by block, and
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fastloss.newton import Frame
+from fastloss.newton import OFFSET, Frame
 from fastloss.optimize import LinearObjective
 from fastloss.typing import Array, Vector
 
@@ -50,11 +52,14 @@ class Turn(NamedTuple):
         varies = ~frame.constant(gram)[:p] & (diagonal > 0)
         size = np.sqrt(np.where(varies, diagonal, 1.0))
         scaled = np.where(np.outer(varies, varies), gram[:p, :p], 0.0) / np.outer(size, size)
-        if _well_conditioned(scaled[np.ix_(varies, varies)]):
+        # What varies by a small part of its offset is lost in a gradient, which has both.
+        variance = diagonal / (gram[p, p] if squares.fit_intercept else np.inf)
+        far = bool((varies & (variance < (OFFSET * frame.means[:p]) ** 2)).any())
+        if not far and _well_conditioned(scaled[np.ix_(varies, varies)]):
             return None
         values, vectors = np.linalg.eigh(scaled)
         weak = values <= WEAK * values[-1]
-        if not weak.any():
+        if not far and not weak.any():
             return None
         floor = p * np.finfo(float).eps * values[-1]
         matrix = vectors / size[:, None] / np.sqrt(np.maximum(values, floor))
@@ -65,7 +70,7 @@ class Turn(NamedTuple):
             return None
         there = np.diag(turned.hess(np.zeros(turned.size)))[:p]
         known = there > NOTHING * there.max()
-        return cls(turn.means, matrix[:, known]) if (known & weak).any() else None
+        return cls(turn.means, matrix[:, known]) if far or (known & weak).any() else None
 
     def applied(self, objective: LinearObjective) -> LinearObjective | None:
         """Give an objective of these coordinates' coefficients."""

@@ -44,6 +44,7 @@ def test_auto_threshold_gives_what_rlm_of_mass_publishes(stackloss, loss):
     assert result.intercept == pytest.approx(-41.0265, abs=6e-4)
     assert result.scale == pytest.approx(2.441, abs=1e-3)
     assert result.loss.formula[0] == pytest.approx(1.345 * result.scale, rel=1e-6)
+    assert type(result.loss) is type(loss)
 
 
 def test_auto_threshold_is_a_fixed_point(outliers):
@@ -268,6 +269,43 @@ def test_more_outliers_than_other_rows_end_at_a_minimum(one_sided):
     r = y - X @ result.coef - result.intercept
     slopes = np.clip(r, -1, 1)
     assert np.abs(X.T @ slopes).max() < 1e-4 * np.abs(X.T @ np.clip(y, -1, 1)).max()
+
+
+@pytest.mark.parametrize("scale", [1e-155, 1e-170, 1e-300])
+def test_numbers_whose_squares_underflow_are_refused(outliers, scale):
+    X, y, _ = outliers
+    with pytest.raises(ValueError, match="^X is too small.*rescale"):
+        fl.fit(scale * X, y)
+    with pytest.raises(ValueError, match="^y is too small.*rescale"):
+        fl.fit(X, scale * y)
+    one = X.copy()
+    one[:, 1] *= scale
+    for fit_intercept in (False, True):
+        with pytest.raises(ValueError, match="^X is too small.*rescale"):
+            fl.fit(one, y, fit_intercept=fit_intercept)
+
+
+def test_columns_and_targets_of_zeros_are_not_too_small(outliers):
+    X, y, _ = outliers
+    one = np.column_stack([X, np.zeros(len(y))])
+    result = fl.fit(one, y)
+    assert result.coef[-1] == 0
+    np.testing.assert_allclose(result.coef[:-1], fl.fit(X, y).coef, rtol=1e-6)
+    assert fl.fit(X, 0 * y).fun == 0
+
+
+@pytest.mark.parametrize("offset", [1e7, 1e9, 1e11, 1e12])
+def test_columns_that_hardly_vary_are_told_apart_to_their_digits(offset):
+    """Eleven digits of 1e11 are offset: what the other five say is found."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2000, 3)) + offset
+    coef = np.array([1.0, -2.0, 0.5])
+    y = (X - offset) @ coef + 0.1 * rng.standard_normal(2000)
+    result, centred = fl.fit(X, y), fl.fit(X - offset, y)
+    assert result.success
+    atol = 100 * np.finfo(float).eps * offset
+    np.testing.assert_allclose(result.coef, centred.coef, atol=atol)
+    assert result.fun == pytest.approx(centred.fun, rel=max(1e-9, atol))
 
 
 def test_numbers_whose_squares_overflow_are_refused():

@@ -26,11 +26,12 @@ from fastloss.typing import Array
 Pairs: TypeAlias = tuple[Array | None, Array | None]
 
 INPUTS = 3
-# Elements that go through buffers at a time. Two threads take 10,000,000 strided float64 in 11 ms
-# so, in 15 by a quarter of that, one in 17.
-PIECE = 8 * BLOCK
-# From so many elements on, several threads do: they take a tenth of a millisecond to start.
-SHARED_FROM = 2 * PIECE
+# Elements that go through buffers at a time, which fit the second-level cache.
+PIECE = 2 * BLOCK
+# From so many elements on, several threads take pieces of so many, as each waits for Python now and
+# then: two take 10,000,000 strided float64 in 11 ms so, in 15 by the smaller ones, one in 17.
+SHARED_PIECE = 8 * BLOCK
+SHARED_FROM = 2 * SHARED_PIECE
 # Elements of a kernel's call at most, whole blocks and lines: a signal, such as Ctrl-C, is seen
 # between two. On one thread a mean takes 21 ms, with a gradient on new pages 47; half as many
 # elements would cost two or three percent.
@@ -175,16 +176,17 @@ def _in_pieces(
     buffered = [a is not None and v is None for a, v in zip(arrays, vectors, strict=True)]
     pairs = _pairs(-(-size // BLOCK), total)
     result = 0.0
+    length = PIECE
 
     def take() -> Callable[[int], None]:
         memory: list[Any] = [
-            np.empty(min(PIECE, size), dtype) if b else v
+            np.empty(min(length, size), dtype) if b else v
             for b, v in zip(buffered, vectors, strict=True)
         ]
 
         def piece(low: int) -> None:
             nonlocal result
-            high = min(size, low + PIECE)
+            high = min(size, low + length)
             here: list[Any] = [
                 m if m is None else m[: high - low] if b else m[low:high]
                 for m, b in zip(memory, buffered, strict=True)
@@ -208,8 +210,9 @@ def _in_pieces(
     # What is summed back to an output is added in order.
     folded = any(isinstance(a, Folded) for a in arrays)
     with several(size, SHARED_FROM) as threads:
-        count = numba.get_num_threads() if threads and not folded else 1
-        share(take, range(0, size, PIECE), count)
+        shared = threads and not folded
+        length = SHARED_PIECE if shared else PIECE
+        share(take, range(0, size, length), numba.get_num_threads() if shared else 1)
     return result if size <= BLOCK else _add_up(pairs[0])
 
 
