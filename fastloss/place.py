@@ -88,8 +88,20 @@ def as_real(name: str, value: object) -> Array:
         except Exception as error:  # whatever the object's own __array__ raises
             kind = ValueError if isinstance(error, ValueError) else TypeError
             raise kind(f"{name} must be an array of real numbers: {error}") from error
+        if array.dtype == object:
+            array = _from_nullable(value, array)
     require_real(name, array, value)
     return array
+
+
+def _from_nullable(value: Any, array: Array) -> Array:
+    """Give numbers of pandas whose dtypes know of missing ones, which become NaN, or the array."""
+    dtypes = getattr(value, "dtypes", None)
+    kinds = [getattr(dtype, "kind", "O") for dtype in np.ravel(np.array(dtypes, object))]
+    if not hasattr(value, "to_numpy") or not kinds or not set(kinds) <= set("biuf"):
+        return array
+    numbers: Array = value.to_numpy(dtype=np.float64, na_value=np.nan)
+    return numbers
 
 
 def require_real(name: str, array: Array, value: object) -> None:

@@ -152,3 +152,41 @@ def test_a_numba_cuda_that_cannot_be_imported_is_named_with_its_versions(monkeyp
     words = r"numba-cuda cannot be imported \(numba-cuda 1.2, numba 1.2, numpy 1.2\): .*numba\.cuda"
     with pytest.raises(ImportError, match=rf"device='cuda:0': {words}"):
         fl.SmoothL1Loss()(X, Y, device="cuda")
+
+
+class Nullable:
+    """A table as pandas has them, of dtypes that know of missing numbers."""
+
+    def __init__(self, rows, kinds="fi"):
+        self.rows = rows
+        self.dtypes = [SimpleNamespace(kind=kind) for kind in kinds]
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.rows, object)
+
+    def to_numpy(self, dtype, na_value):
+        return np.array([[na_value if x is None else x for x in row] for row in self.rows], dtype)
+
+
+def test_numbers_that_may_be_missing_are_taken_and_missing_ones_are_nan():
+    loss = fl.MSELoss(reduction="none")
+    found = loss(Nullable([[1.5, 2], [3.0, None]]), 1.0)
+    np.testing.assert_array_equal(found, [[0.25, 1.0], [4.0, np.nan]])
+    with pytest.raises(ValueError, match="X must be finite, but its row 1 is not"):
+        fl.fit(Nullable([[1.5, 2], [3.0, None]]), [1.0, 2.0])
+
+
+@pytest.mark.parametrize("kinds", ["fO", "fM", "fc"])
+def test_what_is_no_number_among_them_is_refused(kinds):
+    with pytest.raises(TypeError, match=r"input must hold real numbers .* \(tests.*Nullable\)"):
+        fl.MSELoss()(Nullable([[1.5, "2"]], kinds), 0.0)
+
+
+def test_tables_of_pandas_may_have_nullable_dtypes():
+    pandas = pytest.importorskip("pandas")
+    plain = pandas.DataFrame({"a": [1.5, 2.5, 7.0], "b": [3, 1, 2]})
+    nullable = plain.astype({"a": "Float64", "b": "Int64"})
+    expected = fl.MSELoss(reduction="sum")(plain, 1.0)
+    assert fl.MSELoss(reduction="sum")(nullable, 1.0) == expected
+    nullable.loc[1, "b"] = pandas.NA
+    assert np.isnan(fl.MSELoss(reduction="sum")(nullable, 1.0))
