@@ -42,9 +42,13 @@ class Definition:
         ]
         if missing:
             raise TypeError(f"formula must have {', '.join(missing)}, got {formula!r}")
-        uncallable = [n for n in METHODS if not callable(getattr(type(formula), n))]
+        uncallable = [n for n in METHODS if not _is_method(type(formula), n)]
         if uncallable:
             raise TypeError(f"formula must have {', '.join(uncallable)} as methods: {formula!r}")
+        for name, parameter in zip(formula._fields, formula, strict=True):  # type: ignore[attr-defined]
+            large = isinstance(parameter, int) and not -(2**63) <= parameter < 2**64
+            if large and type(formula) not in FORMULAS:  # whose parameters become floats
+                raise ValueError(f"{name} must be an integer of 64 bits, got {parameter}")
         check = getattr(formula, "check", None)
         if callable(check) and not _is_auto(formula):
             check()
@@ -93,6 +97,11 @@ class Definition:
     def __repr__(self) -> str:
         """Give an expression that makes this loss."""
         return f"Loss({self._formula!r}, reduction={self.reduction!r})"
+
+
+def _is_method(cls: type, name: str) -> bool:
+    own = next(vars(base)[name] for base in cls.__mro__ if name in vars(base))
+    return callable(own) and not isinstance(own, staticmethod)  # a classmethod cannot be called
 
 
 def is_auto(loss: Definition) -> bool:

@@ -23,6 +23,8 @@ import math
 from numbers import Real
 from typing import NamedTuple, Protocol
 
+import numpy as np
+
 inf = math.inf
 
 
@@ -199,5 +201,6 @@ FORMULAS: tuple[type[Formula], ...] = (SmoothL1, Huber, L1, SquaredError)
 
 def number(name: str, value: object) -> None:
     """Raise TypeError unless ``value`` is a real number."""
-    if not isinstance(value, Real):
+    # NumPy counts spans of time among the integers, and its bool among nothing.
+    if not isinstance(value, Real | np.bool_) or isinstance(value, np.timedelta64):
         raise TypeError(f"{name} must be a real number, got {value!r}")

@@ -1,6 +1,7 @@
 """Losses in the form that ``scipy.optimize.least_squares`` takes."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ def rho(loss: Loss) -> Callable[[ArrayLike], Array]:
     callable
         ``rho(z)`` gives a new float64 array of shape ``(3, *z.shape)``: rho and its first two
         derivatives with respect to z. Where z is 0, the first is the loss's curvature there and
-        the second 0; SciPy multiplies the second by z.
+        the second 0; SciPy multiplies the second by z. It can be pickled.
 
     Raises
     ------
@@ -67,21 +68,30 @@ def rho(loss: Loss) -> Callable[[ArrayLike], Array]:
     if not np.array_equal(right, left):
         raise ValueError(f"loss must be symmetric: rho is a function of the square, got {loss!r}")
 
-    def of_squares(z: ArrayLike) -> Array:
+    return OfSquares(elements)
+
+
+@dataclass(frozen=True)
+class OfSquares:
+    """A loss as a function of the square of the residual, with two derivatives; see :func:`rho`."""
+
+    loss: Loss
+    """Of single residuals."""
+
+    def __call__(self, z: ArrayLike) -> Array:
+        """Give rho and its derivatives with respect to z."""
         squares = as_real("z", z).astype(np.float64)
         if (squares < 0).any():
             raise ValueError(f"z must not be negative, got {squares.min()}")
         result = np.empty((3, *squares.shape))
         residuals = np.sqrt(squares)
         values: Any = result[0, ...]  # with the dots, an array even where z has no axes
-        elements(residuals, 0.0, out=values)
+        self.loss(residuals, 0.0, out=values)
         values *= 2
-        grad, hess = elements.grad_and_hess(residuals, 0.0)
+        grad, hess = self.loss.grad_and_hess(residuals, 0.0)
         zero = squares == 0
         square = np.where(zero, 1.0, squares)
         with np.errstate(over="ignore"):  # near 0 derivatives are infinite, far from it 0
             result[1] = np.where(zero, hess, grad / np.sqrt(square))
             result[2] = np.where(zero, 0.0, (hess - result[1]) / square / 2)
         return result
-
-    return of_squares

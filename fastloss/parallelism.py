@@ -9,7 +9,7 @@ number.
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import cache
 
@@ -66,8 +66,7 @@ def set_num_threads(count: int) -> None:
     _everywhere = _checked(count)
 
 
-@contextmanager
-def threads(count: int) -> Iterator[None]:
+def threads(count: int) -> AbstractContextManager[None]:
     """Let calls within a ``with`` block use so many threads at most, whatever was said for all.
 
     Those of this Python thread, or of this task of asyncio: others go on as before.
@@ -91,7 +90,12 @@ def threads(count: int) -> Iterator[None]:
     ...     print(fl.get_num_threads())
     1
     """
-    token = _here.set(_checked(count))
+    return _within(_checked(count))
+
+
+@contextmanager
+def _within(count: int) -> Iterator[None]:
+    token = _here.set(count)
     try:
         yield
     finally:

@@ -60,7 +60,7 @@ def warmup(
     Raises
     ------
     TypeError
-        If one of the losses is no loss.
+        If one of the losses is no loss, or ``weights`` or ``large`` no bool.
     ValueError
         If a dtype or method has another name, or a threshold is ``'auto'``.
 
@@ -72,6 +72,9 @@ def warmup(
     """
     formulas = [cls() for cls in FORMULAS] if losses is None else _formulas(losses)
     dtypes, methods = _known("dtypes", dtypes, DTYPES), _known("methods", methods, tuple(KINDS))
+    for name, flag in (("weights", weights), ("large", large)):
+        if not isinstance(flag, bool | np.bool_):
+            raise TypeError(f"{name} must be True or False, got {flag!r}")
     if progress is not None and not callable(progress):
         raise TypeError(f"progress must be callable or None, got {progress!r}")
     import_whole("fastloss.cpu.ahead")

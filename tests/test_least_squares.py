@@ -1,5 +1,7 @@
 """Losses under SciPy's least squares are what SciPy's own are, and what the loss itself says."""
 
+import pickle
+
 import mpmath
 import numpy as np
 import pytest
@@ -94,3 +96,9 @@ def test_rho_of_one_number_is_that_of_an_array_of_it():
     rho = fl.optimize.rho(fl.SmoothL1Loss(beta=0.5))
     for z in (0.0, 0.1, 4.0, 5e-324, 1e308):
         assert rho(z).tolist() == rho([z])[:, 0].tolist()
+
+
+def test_it_can_be_sent_to_another_process():
+    there = pickle.loads(pickle.dumps(fl.optimize.rho(fl.HuberLoss(delta=0.5))))
+    z = np.array([0.0, 0.1, 4.0])
+    np.testing.assert_array_equal(there(z), fl.optimize.rho(fl.HuberLoss(delta=0.5))(z))

@@ -33,6 +33,26 @@ class NoMethods(NamedTuple):
     grad = 5
 
 
+class ClassMethod(NamedTuple):
+    x: float = 1.0
+    value = abs
+
+    @classmethod
+    def grad(cls, r):
+        return r
+
+    @staticmethod
+    def hess(r):
+        return r
+
+
+class Count(NamedTuple):
+    count: int
+    value = abs
+    grad = abs
+    hess = abs
+
+
 def call(loss, method, *arguments, **options):
     return (
         loss(*arguments, **options)
@@ -115,6 +135,10 @@ def test_attributes_are_those_of_torch_and_cannot_be_set():
         (lambda: fl.Loss((1.0,)), TypeError, "formula must have _fields, value, grad, hess"),
         (lambda: fl.SmoothL1Loss(beta=10**400), ValueError, "beta must be in the range of float64"),
         (lambda: fl.Loss(NoMethods()), TypeError, "formula must have grad as methods"),
+        (lambda: fl.Loss(ClassMethod()), TypeError, "formula must have grad, hess as methods"),
+        (lambda: fl.Loss(Count(2**64)), ValueError, "count must be an integer of 64 bits, got 184"),
+        (lambda: fl.Loss(Count(-(2**63) - 1)), ValueError, "count must be an integer of 64 bits"),
+        (lambda: fl.HuberLoss(delta=np.timedelta64(1)), TypeError, "delta must be a real number"),
         (lambda: fl.Loss(SmoothL1(-2.0)), ValueError, "beta must be >= 0, got -2.0"),
     ],
 )

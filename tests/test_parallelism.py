@@ -166,7 +166,7 @@ def test_the_share_of_a_container_is_a_ceiling(membership, files, cores, tmp_pat
     assert parallelism._quota.__wrapped__() == cores
 
 
-@pytest.mark.parametrize("set_to", [fl.set_num_threads, lambda n: fl.threads(n).__enter__()])
+@pytest.mark.parametrize("set_to", [fl.set_num_threads, fl.threads])
 @pytest.mark.parametrize(
     ("count", "error", "words"),
     [

@@ -75,6 +75,8 @@ def test_one_loss_stands_for_its_class():
     [
         ({"dtypes": ["float16"]}, ValueError, "dtypes must be among float32, float64"),
         ({"methods": ["hessp"]}, ValueError, "methods must be among value, grad"),
+        ({"weights": "no"}, TypeError, "weights must be True or False, got 'no'"),
+        ({"large": 3}, TypeError, "large must be True or False, got 3"),
         ({"losses": [3]}, TypeError, "losses must be losses, got 3"),
         ({"losses": [fl.SmoothL1Loss(beta="auto")]}, ValueError, "must have their thresholds"),
     ],

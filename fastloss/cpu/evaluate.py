@@ -1,10 +1,9 @@
 """From arrays of any layout to kernel calls, whole or piece by piece."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import isfinite, prod
 from typing import Any, TypeAlias
 
-import numba
 import numpy as np
 from numba.core.errors import NumbaError
 
@@ -15,7 +14,6 @@ from fastloss.cpu.finished import marks, missing
 from fastloss.cpu.formula import bind
 from fastloss.cpu.layout import Folded, flat, read, write
 from fastloss.cpu.memory import before_line
-from fastloss.cpu.shares import share
 from fastloss.cpu.sizes import BLOCK, parallel_from
 from fastloss.cpu.threads import several
 from fastloss.formulas import Formula
@@ -28,10 +26,6 @@ Pairs: TypeAlias = tuple[Array | None, Array | None]
 INPUTS = 3
 # Elements that go through buffers at a time, which fit the second-level cache.
 PIECE = 2 * BLOCK
-# From so many elements on, several threads take pieces of so many, as each waits for Python now and
-# then: two take 10,000,000 strided float64 in 11 ms so, in 15 by the smaller ones, one in 17.
-SHARED_PIECE = 8 * BLOCK
-SHARED_FROM = 2 * SHARED_PIECE
 # Elements of a kernel's call at most, whole blocks and lines: a signal, such as Ctrl-C, is seen
 # between two. On one thread a mean takes 21 ms, with a gradient on new pages 47; half as many
 # elements would cost two or three percent.
@@ -171,48 +165,38 @@ def _in_pieces(
     scale: Any,
     total: bool,
 ) -> float:
-    """Go through a buffer for each array that is not a vector already."""
+    """Go through a buffer for each array that is not a vector already.
+
+    On one thread: NumPy's copies take one anyway, and a parallel kernel for each piece would wait
+    for all threads each time. Two of them took 10,000,000 elements in 10 ms where one takes 10, and
+    in 100 to 220 where other processes held the cores, one in 15 to 55.
+    """
     size = arrays[0].size
     buffered = [a is not None and v is None for a, v in zip(arrays, vectors, strict=True)]
+    memory: list[Any] = [
+        np.empty(min(PIECE, size), dtype) if b else v
+        for b, v in zip(buffered, vectors, strict=True)
+    ]
     pairs = _pairs(-(-size // BLOCK), total)
     result = 0.0
-    length = PIECE
-
-    def take() -> Callable[[int], None]:
-        memory: list[Any] = [
-            np.empty(min(length, size), dtype) if b else v
-            for b, v in zip(buffered, vectors, strict=True)
+    # The last piece, however small, goes the way of the others: another kernel is compiled anew.
+    for low in range(0, size, PIECE):
+        high = min(size, low + PIECE)
+        here: list[Any] = [
+            m if m is None else m[: high - low] if b else m[low:high]
+            for m, b in zip(memory, buffered, strict=True)
         ]
-
-        def piece(low: int) -> None:
-            nonlocal result
-            high = min(size, low + length)
-            here: list[Any] = [
-                m if m is None else m[: high - low] if b else m[low:high]
-                for m, b in zip(memory, buffered, strict=True)
-            ]
-            for i in range(INPUTS):
-                if buffered[i]:
-                    read(arrays[i], low, high, here[i])
-            if size <= BLOCK:
-                result = _single(here, formula, scale, total)
-            else:
-                # The last piece, however small, goes the way of the others: another kernel is
-                # compiled anew.
-                blocks = low // BLOCK, -(-(high - low) // BLOCK)
-                _run(False, here, formula, scale, _some(pairs, *blocks), None)
-            for i in range(INPUTS, len(arrays)):
-                if buffered[i]:
-                    write(arrays[i], low, high, here[i])
-
-        return piece
-
-    # What is summed back to an output is added in order.
-    folded = any(isinstance(a, Folded) for a in arrays)
-    with several(size, SHARED_FROM) as threads:
-        shared = threads and not folded
-        length = SHARED_PIECE if shared else PIECE
-        share(take, range(0, size, length), numba.get_num_threads() if shared else 1)
+        for i in range(INPUTS):
+            if buffered[i]:
+                read(arrays[i], low, high, here[i])
+        if size <= BLOCK:
+            result = _single(here, formula, scale, total)
+        else:
+            blocks = low // BLOCK, -(-(high - low) // BLOCK)
+            _run(False, here, formula, scale, _some(pairs, *blocks), None)
+        for i in range(INPUTS, len(arrays)):
+            if buffered[i]:
+                write(arrays[i], low, high, here[i])
     return result if size <= BLOCK else _add_up(pairs[0])
 
 
