@@ -604,6 +604,7 @@ def test_rows_whose_weights_are_all_zero_are_no_start():
     np.testing.assert_allclose(result.x, expected.x, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_little_memory_keeps_too_few_rows_to_start_from(tmp_path, monkeypatch):
     searched = []
     minimise = newton.minimise
