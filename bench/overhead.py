@@ -20,8 +20,8 @@ of the launch that is used, as often as the call launches. Marshalling is what i
 
 It needs Linux, a C compiler and, for its first table, torch; ``NUMBA_ENABLE_CUDASIM`` must not be
 set. ``--check`` measures nothing: it launches every kernel as fastloss and as numba-cuda does, and
-fails unless the same kernel, grid, stream and bytes of parameters reach the driver, and unless
-fastloss launches all of them itself.
+fails unless the same kernel, grid, stream and bytes of parameters reach the driver, unless fastloss
+launches all of them itself, and unless what is kept of them on disk is what was compiled.
 """
 
 import argparse
@@ -363,6 +363,25 @@ def wrong_launches(driver: ctypes.CDLL) -> Iterator[str]:
     for (kernel, _, *kinds), found in prepared._prepared.items():
         if found is None:
             yield f"{kernel.py_func.__name__}{tuple(kinds)}: left to numba-cuda, which takes 150 us"
+    yield from wrong_files({key[0] for key in prepared._prepared})
+
+
+def wrong_files(kernels: set[Any]) -> Iterator[str]:
+    """Load what was kept on disk of each kernel, and say where it is not what was compiled."""
+    found = 0
+    for kernel in kernels:
+        for signature, compiled in kernel.overloads.items():
+            loaded = kernel._cache.load_overload(signature, kernel.targetctx)
+            if loaded is None:  # of a user's formula
+                continue
+            found += 1
+            codes = [k.library._cubin_cache for k in (compiled, loaded)]
+            same = [{at: bytes(code.code) for at, code in kept.items()} for kept in codes]
+            if same[0] != same[1] or not same[0] or compiled.entry_name != loaded.entry_name:
+                yield f"{kernel.py_func.__name__}{signature}: another one on disk"
+    print(f"{found} kernels kept on disk")
+    if not found:
+        yield "no kernel was kept on disk"
 
 
 def main() -> int:

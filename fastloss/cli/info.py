@@ -51,12 +51,13 @@ def facts() -> dict[str, Any]:
     import scipy
 
     import fastloss
-    from fastloss.cpu import cache, elementwise, threads
+    from fastloss import kept
+    from fastloss.cpu import elementwise, threads
     from fastloss.parallelism import cores, get_num_threads
 
     data = np.zeros(ELEMENTS)
     fastloss.smooth_l1_loss(data, data)  # the first parallel call decides the threading layer
-    folder = cache.folder(getattr(elementwise.serial, "py_func", elementwise.serial))
+    folder = kept.folder(getattr(elementwise.serial, "py_func", elementwise.serial))
     return {
         "fastloss": fastloss.__version__,
         "python": platform.python_version(),

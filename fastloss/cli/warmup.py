@@ -44,10 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Compile; give the exit code."""
     import fastloss
-    from fastloss.cpu import cache, elementwise
+    from fastloss import kept
+    from fastloss.cpu import elementwise
 
     kernel = elementwise.serial
-    if cache.folder(getattr(kernel, "py_func", kernel)) is None:
+    if kept.folder(getattr(kernel, "py_func", kernel)) is None:
         raise CommandError("no folder can be written: set NUMBA_CACHE_DIR to one that can")
     start = time.perf_counter()
     with _bar() as progress:

@@ -18,12 +18,23 @@ VECTOR_BYTES = 16
 
 def kernel(function: Function) -> Any:
     """Compile a function that the host launches, at its first launch for each signature."""
-    return cuda.jit(function)
+    return _kept(cuda.jit(function), function)
 
 
 def crowded_kernel(function: Function) -> Any:
     """Compile as :func:`kernel`, into at most 64 registers: four blocks fit a multiprocessor."""
-    return cuda.jit(function) if SIMULATED else cuda.jit(launch_bounds=(THREADS, 4))(function)
+    if SIMULATED:
+        return cuda.jit(function)
+    return _kept(cuda.jit(launch_bounds=(THREADS, 4))(function), function)
+
+
+def _kept(dispatcher: Any, function: Function) -> Any:
+    """Keep what is compiled on disk: numba-cuda's own cache knows nothing of functions called."""
+    if not SIMULATED:
+        from fastloss.cuda.cache import KernelCache
+
+        dispatcher._cache = KernelCache(function)
+    return dispatcher
 
 
 def device(function: Function) -> Function:

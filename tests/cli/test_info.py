@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import fastloss
-from fastloss import dispatch
+from fastloss import dispatch, kept
 from fastloss.cli import info
-from fastloss.cpu import cache, threads
+from fastloss.cpu import threads
 
 
 def test_the_text(run):
@@ -57,7 +57,7 @@ def test_the_driver_that_is_missing(run, monkeypatch):
 
 
 def test_what_is_not_there(run, monkeypatch):
-    monkeypatch.setattr(cache, "folder", lambda function: None)
+    monkeypatch.setattr(kept, "folder", lambda function: None)
     monkeypatch.setattr(threads, "layer", lambda: None)
     code, out, _ = run("info")
     assert code == 0

@@ -2,7 +2,7 @@
 
 import sys
 
-from fastloss.cpu import cache
+from fastloss import kept
 
 
 def test_how_many_kernels_are_ready(run):
@@ -14,7 +14,7 @@ def test_how_many_kernels_are_ready(run):
 
 
 def test_without_a_folder_that_can_be_written(run, monkeypatch):
-    monkeypatch.setattr(cache, "folder", lambda function: None)
+    monkeypatch.setattr(kept, "folder", lambda function: None)
     code, out, err = run("warmup")
     assert (code, out) == (2, "")
     assert "NUMBA_CACHE_DIR" in err
