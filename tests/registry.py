@@ -1,8 +1,10 @@
 """What the tests run over: one table of losses, dtypes, sizes and layouts."""
 
+import itertools
 import math
 
 import numpy as np
+import pytest
 
 from fastloss.cpu.elementwise import BLOCK
 from fastloss.cpu.sizes import ALWAYS_PARALLEL_FROM as PARALLEL_FROM
@@ -30,6 +32,14 @@ METHODS = ["value", "grad", "value_and_grad", "grad_and_hess"]
 # Around the tile of the sum, the block, and the size where threads start.
 SIZES = [1, 2, 3, 4, 5, 7, 100, TILE - 1, TILE, TILE + 1, BLOCK - 1, BLOCK, BLOCK + 1]
 SIZES += [PARALLEL_FROM - 1, PARALLEL_FROM, PARALLEL_FROM + TILE + 3, 3 * PARALLEL_FROM]
+
+
+def cases(*lists, slow):
+    """Every combination; those are slow of which ``slow`` says that others compile the like."""
+    return [
+        pytest.param(*case, marks=pytest.mark.slow) if slow(*case) else case
+        for case in itertools.product(*lists)
+    ]
 
 
 def pair(size, dtype, seed=0):

@@ -146,7 +146,8 @@ def rows(
         d = lanes_if(fourth < below, X, i + 3 * on, singly, count)
         row = thread
         # Brought while X is on its way. The weight as well would be two registers too many.
-        target = entry(y, low + row, size, strides[0], 0.0) if row < left else 0.0
+        ahead = row < tall and row < left
+        target = entry(y, low + row, size, strides[0], 0.0) if ahead else 0.0
         if busy:
             leave_parts(parts, here, down, (a, b, c, d), w, column, count)
         # Elements are widened anew behind a barrier; kept wide, they would take 32 registers.

@@ -44,7 +44,7 @@ OUT_OF_BOUNDS = pytest.raises(ValueError, match="^a residual is out of bounds$")
         ("__call__", "none", False),
         ("__call__", "mean", True),
         ("value_and_grad", "sum", False),
-        ("grad_and_hess", "none", True),
+        pytest.param("grad_and_hess", "none", True, marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.parametrize("size", [10, SIZE])
@@ -59,7 +59,7 @@ def test_an_element_anywhere_ends_a_call(method, reduction, weighted, size):
 
 
 @pytest.mark.parametrize("where", [0, SIZE // 2, SIZE - 1])
-@pytest.mark.parametrize("method", ["__call__", "hess"])
+@pytest.mark.parametrize("method", ["__call__", pytest.param("hess", marks=pytest.mark.slow)])
 def test_a_row_anywhere_ends_an_evaluation(where, method):
     X, y = np.ones((SIZE, 2)), np.zeros(SIZE)
     y[where] = 4

@@ -61,7 +61,7 @@ def ways(loss, x, y, weight, outs):
     ("formula", "dtype", "weighted"),
     [
         (SmoothL1(0.7), np.float32, False),
-        (Huber(0.7), np.float64, False),
+        pytest.param(Huber(0.7), np.float64, False, marks=pytest.mark.slow),
         (SmoothL1(0.7), np.float64, True),
     ],
     ids=str,

@@ -16,7 +16,7 @@ from tests.cpu.test_formula import LogCosh
 from tests.cuda.fake import Recorder, device
 from tests.cuda.matrices import Matrix, Products, plain
 from tests.reference import quick
-from tests.registry import LOSSES, ONE_OF_EACH
+from tests.registry import LOSSES, ONE_OF_EACH, cases
 
 DTYPES = [np.float32, np.float64]
 LANES = {np.float32: 4, np.float64: 2}
@@ -223,12 +223,17 @@ def test_what_is_not_finite_is_where_the_products_put_it(special, place, formula
         np.testing.assert_allclose(ours, theirs, rtol=1e-12)
 
 
-@pytest.mark.parametrize("formula", LOSSES, ids=repr)
 @pytest.mark.parametrize(
-    ("dtype", "fit_intercept", "reduction"),
-    [(np.float32, True, "mean"), (np.float64, False, "sum")],
+    ("formula", "how"),
+    cases(
+        LOSSES,
+        [(np.float32, True, "mean"), (np.float64, False, "sum")],
+        slow=lambda formula, _: any(formula is loss for loss in LOSSES[1:6]),
+    ),
+    ids=str,
 )
-def test_as_the_products_and_the_cpu(formula, dtype, fit_intercept, reduction, recorder):
+def test_as_the_products_and_the_cpu(formula, how, recorder):
+    dtype, fit_intercept, reduction = how
     X, y, weight, w, v = problem(25, 6, dtype, True)
     w, v = w[: 6 + fit_intercept], v[: 6 + fit_intercept]
     options = {"fit_intercept": fit_intercept, "l2": 0.3}
