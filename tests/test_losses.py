@@ -138,7 +138,11 @@ def test_attributes_are_those_of_torch_and_cannot_be_set():
         (lambda: fl.Loss(ClassMethod()), TypeError, "formula must have grad, hess as methods"),
         (lambda: fl.Loss(Count(2**64)), ValueError, "count must be an integer of 64 bits, got 184"),
         (lambda: fl.Loss(Count(-(2**63) - 1)), ValueError, "count must be an integer of 64 bits"),
-        (lambda: fl.HuberLoss(delta=np.timedelta64(1, "s")), TypeError, "delta must be a real number"),
+        (
+            lambda: fl.HuberLoss(delta=np.timedelta64(1, "s")),
+            TypeError,
+            "delta must be a real number",
+        ),
         (lambda: fl.Loss(SmoothL1(-2.0)), ValueError, "beta must be >= 0, got -2.0"),
     ],
 )
