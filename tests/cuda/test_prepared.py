@@ -51,6 +51,11 @@ class FakeDriver:
         ctypes.memmove(to, address, size)
         return (self.error,)
 
+    def cuMemcpyHtoDAsync(self, address, source, size, stream):  # noqa: N802
+        self.calls.append(("send", address, size, stream))
+        ctypes.memmove(address, source, size)
+        return (self.error,)
+
     def cuStreamSynchronize(self, stream):  # noqa: N802
         self.calls.append(("wait", stream))
         return (0,)
@@ -201,6 +206,17 @@ def test_elements_are_copied_on_their_stream_and_waited_for(driver):
     driver.error = 719
     with pytest.raises(RuntimeError, match="CUDA_ERROR_719"):
         launch.fetch_at(memory.ctypes.data, 4, FLOAT64, 0x88)
+
+
+@pytest.mark.usefixtures("_outside_the_simulator")
+def test_elements_are_sent_on_their_stream(driver):
+    there = np.zeros(4)
+    launch.send_to(there.ctypes.data, np.arange(4.0), 0x88)
+    np.testing.assert_array_equal(there, np.arange(4.0))
+    assert driver.calls == [("send", there.ctypes.data, 32, 0x88)]
+    driver.error = 719
+    with pytest.raises(RuntimeError, match="CUDA_ERROR_719"):
+        launch.send_to(there.ctypes.data, np.arange(4.0), 0x88)
 
 
 @pytest.mark.usefixtures("_outside_the_simulator")
