@@ -10,6 +10,7 @@ from fastloss.curvature import majorising
 from fastloss.definition import is_auto
 from fastloss.formulas import L1, Huber, SmoothL1
 from fastloss.loss import Loss, at_scale
+from fastloss.magnitude import check_finite, check_normal
 from fastloss.newton import Frame, Point, Steps
 from fastloss.optimize import LinearObjective
 from fastloss.scale import mad
@@ -48,9 +49,6 @@ SCIPY_METHODS: dict[str, str | None] = {
     "trust-exact": "hess",
     "dogleg": "hess",
 }
-
-# Below it, squares have fewer digits than other numbers.
-SMALLEST = np.finfo(float).tiny / np.finfo(float).eps
 
 # TNC has no limit of steps, only one of evaluations.
 _LIMIT = {"TNC": "maxfun"}
@@ -326,35 +324,6 @@ class Search:
             scale=self._scale(),
             loss=loss,
         )
-
-
-def check_finite(objective: LinearObjective, *found: Any) -> None:
-    """Raise ValueError unless what was found at 0 is finite, naming the first bad row."""
-    if all(np.isfinite(part).all() for part in found):
-        return
-    bad = objective.model.first_bad_rows()
-    if not bad:
-        raise ValueError("X or y is too large: the squares of its values overflow; rescale it")
-    name = min(bad, key=lambda k: bad[k])
-    where = objective.model.where(bad[name])
-    row = f"{bad[name]}, {where}," if where else f"{bad[name]}"
-    raise ValueError(f"{name} must be finite, but its row {row} is not")
-
-
-def check_normal(objective: LinearObjective, at_zero: Point, means: Vector) -> None:
-    """Raise ValueError where squares of X or y are too near 0 for float64 to hold their digits."""
-    if at_zero.value < SMALLEST and objective.model.largest_target() > 0:
-        raise ValueError("y is too small: the squares of its values underflow; rescale it")
-    assert at_zero.gram is not None
-    sizes = np.diag(at_zero.gram)
-    small = bool(((sizes > 0) & (sizes < SMALLEST)).any())
-    nothing = (sizes == 0) & (np.abs(means) < sqrt(SMALLEST))
-    if not small and nothing.any():
-        # A column of zeros gives the same predictions whatever it is multiplied by.
-        w = np.where(nothing, np.finfo(float).max, 0.0)
-        small = objective.spread(w).largest > objective.model.largest_target()
-    if small:
-        raise ValueError("X is too small: the squares of its values underflow; rescale it")
 
 
 def _threshold(loss: Loss) -> float | None:

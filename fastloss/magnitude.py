@@ -1,0 +1,42 @@
+"""Whether numbers are of a size that float64 can fit a model to."""
+
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from fastloss.newton import Point
+from fastloss.optimize import LinearObjective
+from fastloss.typing import Vector
+
+# Below it, squares have fewer digits than other numbers.
+SMALLEST = np.finfo(float).tiny / np.finfo(float).eps
+
+
+def check_finite(objective: LinearObjective, *found: Any) -> None:
+    """Raise ValueError unless what was found at 0 is finite, naming the first bad row."""
+    if all(np.isfinite(part).all() for part in found):
+        return
+    bad = objective.model.first_bad_rows()
+    if not bad:
+        raise ValueError("X or y is too large: the squares of its values overflow; rescale it")
+    name = min(bad, key=lambda k: bad[k])
+    where = objective.model.where(bad[name])
+    row = f"{bad[name]}, {where}," if where else f"{bad[name]}"
+    raise ValueError(f"{name} must be finite, but its row {row} is not")
+
+
+def check_normal(objective: LinearObjective, at_zero: Point, means: Vector) -> None:
+    """Raise ValueError where squares of X or y are too near 0 for float64 to hold their digits."""
+    if at_zero.value < SMALLEST and objective.model.largest_target() > 0:
+        raise ValueError("y is too small: the squares of its values underflow; rescale it")
+    assert at_zero.gram is not None
+    sizes = np.diag(at_zero.gram)
+    small = bool(((sizes > 0) & (sizes < SMALLEST)).any())
+    nothing = (sizes == 0) & (np.abs(means) < sqrt(SMALLEST))
+    if not small and nothing.any():
+        # A column of zeros gives the same predictions whatever it is multiplied by.
+        w = np.where(nothing, np.finfo(float).max, 0.0)
+        small = objective.spread(w).largest > objective.model.largest_target()
+    if small:
+        raise ValueError("X is too small: the squares of its values underflow; rescale it")
