@@ -4,7 +4,7 @@
 
 prints one line of JSON: how many calls were answered, each beside exact arithmetic, and how many
 refused by an exception that names the argument. The first example that does neither ends it with a
-traceback and status 1.
+traceback and status 1. Of a long run stderr tells how far it is.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from tests.fuzz.outcome import counts
 
 # Of so many examples each is one: a linear model takes eight calls, and compiles more.
 SHARES = {linear: 5, residual: 10}
+TOLD_EVERY = 5000
 
 
 def main():
@@ -47,6 +48,8 @@ def _counted(check):
     def checked(case):
         counts["examples"] += 1
         check(case)
+        if counts["examples"] % TOLD_EVERY == 0:
+            sys.stderr.write(f"{time.strftime('%X')} {json.dumps(counts)}\n")
 
     return checked
 
