@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastloss.formulas import FORMULAS, Formula
+from fastloss.formulas import FORMULAS, Formula, number
 from fastloss.reduction import Reduction, parse
 
 if TYPE_CHECKING:
@@ -45,10 +45,9 @@ class Definition:
         uncallable = [n for n in METHODS if not _is_method(type(formula), n)]
         if uncallable:
             raise TypeError(f"formula must have {', '.join(uncallable)} as methods: {formula!r}")
-        for name, parameter in zip(formula._fields, formula, strict=True):  # type: ignore[attr-defined]
-            large = isinstance(parameter, int) and not -(2**63) <= parameter < 2**64
-            if large and type(formula) not in FORMULAS:  # whose parameters become floats
-                raise ValueError(f"{name} must be an integer of 64 bits, got {parameter}")
+        if type(formula) not in FORMULAS and not _is_auto(formula):
+            for name, parameter in zip(formula._fields, formula, strict=True):  # type: ignore[attr-defined]
+                _check_parameter(name, parameter)
         check = getattr(formula, "check", None)
         if callable(check) and not _is_auto(formula):
             check()
@@ -60,6 +59,18 @@ class Definition:
         self._mean = reduction is Reduction.MEAN
         self._total = reduction is not Reduction.NONE
         self._ready = {} if type(formula) in FORMULAS and not _is_auto(formula) else None
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what the class of a user's own has left out, if that is why there is no such name."""
+        cls = type(self).__name__
+        try:
+            object.__getattribute__(self, "_formula")
+        except AttributeError:
+            raise AttributeError(
+                f"this {cls} has no formula: {cls}.__init__ must call super().__init__(formula, "
+                "reduction) before the loss is used"
+            ) from None
+        raise AttributeError(f"{cls!r} object has no attribute {name!r}")
 
     @property
     def formula(self) -> Formula:
@@ -97,6 +108,13 @@ class Definition:
     def __repr__(self) -> str:
         """Give an expression that makes this loss."""
         return f"Loss({self._formula!r}, reduction={self.reduction!r})"
+
+
+def _check_parameter(name: str, parameter: object) -> None:
+    """Raise an error unless kernels can be given this parameter of a user's formula."""
+    number(name, parameter)
+    if isinstance(parameter, int) and not -(2**63) <= parameter < 2**64:
+        raise ValueError(f"{name} must be an integer of 64 bits, got {parameter}")
 
 
 def _is_method(cls: type, name: str) -> bool:

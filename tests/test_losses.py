@@ -111,6 +111,20 @@ def test_attributes_are_those_of_torch_and_cannot_be_set():
         loss.other = 2.0
 
 
+def test_a_class_that_leaves_out_what_a_loss_is_is_told_so():
+    class Forgetful(fl.Loss):
+        def __init__(self):
+            self.name = "mine"
+
+    loss = Forgetful()
+    for use in (lambda: loss(1.0, 2.0), lambda: repr(loss), lambda: loss.reduction):
+        with pytest.raises(AttributeError, match=r"Forgetful.__init__ must call super\(\)"):
+            use()
+    assert loss.name == "mine"
+    with pytest.raises(AttributeError, match="'L1Loss' object has no attribute 'other'"):
+        _ = fl.L1Loss().other
+
+
 # --- arguments of the constructors
 
 
@@ -138,6 +152,9 @@ def test_attributes_are_those_of_torch_and_cannot_be_set():
         (lambda: fl.Loss(ClassMethod()), TypeError, "formula must have grad, hess as methods"),
         (lambda: fl.Loss(Count(2**64)), ValueError, "count must be an integer of 64 bits, got 184"),
         (lambda: fl.Loss(Count(-(2**63) - 1)), ValueError, "count must be an integer of 64 bits"),
+        (lambda: fl.Loss(Count("3")), TypeError, "count must be a real number, got '3'"),
+        (lambda: fl.Loss(Count(None)), TypeError, "count must be a real number, got None"),
+        (lambda: fl.Loss(Count((1, 2))), TypeError, r"count must be a real number, got \(1, 2\)"),
         (
             lambda: fl.HuberLoss(delta=np.timedelta64(1, "s")),
             TypeError,
