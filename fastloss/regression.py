@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastloss.arrays import caller_level
+from fastloss.fitting import by_scipy, ways
+from fastloss.fitting.steps import Steps
 from fastloss.interrupts import import_whole
 from fastloss.loss import Loss
 from fastloss.losses import MSELoss, SmoothL1Loss
-from fastloss.newton import Steps
 from fastloss.optimize import MEMORY_LIMIT, LinearObjective
 from fastloss.place import as_real
 from fastloss.progress import Watch, watching
-from fastloss.search import SCIPY_METHODS, Search
 from fastloss.typing import Vector
 
 if TYPE_CHECKING:
@@ -191,13 +191,7 @@ def fitted(
     steps = Steps(max_iter, _reporter(callback))
     try:
         with watching(progress) as squares.model.watch:
-            search = Search(squares, method, tol, steps)
-            turn = search.turn()
-            turned = None if turn is None else turn.applied(squares)
-            if turn is None or turned is None:
-                return search.run(loss)
-            steps.back = turn.back
-            return turn.restored(squares, Search(turned, method, tol, steps).run(loss))
+            return ways.minimise(squares, loss, method, tol, steps)
     except KeyboardInterrupt as interrupt:
         interrupt.best = None if steps.last is None else _state(*steps.last)  # type: ignore[attr-defined]
         raise
@@ -218,7 +212,7 @@ def _state(w: Vector, value: float) -> "OptimizeResult":
 def _check(method: str, tol: float, max_iter: int, callback: object) -> None:
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be callable or None, got {callback!r}")
-    names = ["auto", *SCIPY_METHODS]
+    names = ["auto", *by_scipy.METHODS]
     if not isinstance(method, str) or method not in names:
         raise ValueError(f"method must be one of {', '.join(names)}, got {method!r}")
     tolerance = as_real("tol", tol)

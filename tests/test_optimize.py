@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import minimize
 
 import fastloss as fl
-from fastloss.search import SCIPY_METHODS
+from fastloss.fitting.by_scipy import METHODS
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +21,12 @@ def data():
 
 # trust-krylov multiplies memory that it has not set by 0.
 @pytest.mark.filterwarnings("ignore:.*encountered in multiply:RuntimeWarning:scipy")
-@pytest.mark.parametrize("method", SCIPY_METHODS)
+@pytest.mark.parametrize("method", METHODS)
 def test_every_gradient_method_of_scipy_finds_the_minimum(data, method):
     X, y = data
     objective = fl.LinearObjective(X, y, fl.SmoothL1Loss(beta=0.5), l2=1e-4, fit_intercept=True)
     best = fl.fit(X, y, fl.SmoothL1Loss(beta=0.5), l2=1e-4)
-    needs = SCIPY_METHODS[method]
+    needs = METHODS[method]
     start = best.x + 0.05 if method == "dogleg" else np.zeros(6)  # needs a positive Hessian
     result = minimize(
         objective,

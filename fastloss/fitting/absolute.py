@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastloss.newton import Frame
+from fastloss.fitting.frame import Frame
 from fastloss.optimize import LinearObjective
 from fastloss.typing import Array, Vector
 

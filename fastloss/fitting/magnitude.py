@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastloss.newton import Point
+from fastloss.fitting.point import Point
 from fastloss.optimize import LinearObjective
 from fastloss.typing import Vector
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fastloss.newton import OFFSET, Frame
+from fastloss.fitting.frame import OFFSET, Frame
 from fastloss.optimize import LinearObjective
 from fastloss.typing import Array, Vector
 

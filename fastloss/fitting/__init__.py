@@ -1,0 +1,1 @@
+"""Fits of a robust linear model: the ways to the minimum, and what they stand on."""

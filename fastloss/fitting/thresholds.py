@@ -1,0 +1,133 @@
+"""Fits of losses that are linear beyond a threshold, through larger ones, down to none at all."""
+
+from typing import Any
+
+from fastloss.fitting import absolute, newton
+from fastloss.fitting.search import Search
+from fastloss.fitting.steps import Steps
+from fastloss.formulas import L1, Huber, SmoothL1
+from fastloss.loss import Loss
+from fastloss.optimize import LinearObjective
+from fastloss.scale import mad
+
+# A loss whose threshold is below the residuals' scale is approached through thresholds that shrink
+# by this factor, each of which may take so many steps.
+SHRINKING = 0.1
+STEPS_A_THRESHOLD = 30
+# A fit of more than so many times that many rows for each column starts from these rows' minimum,
+# where the gradient is so small a part of that at 0.
+ROWS_OF_START = 64
+ROWS_OF_SCALE = 1024
+LARGE = 8
+START = 1e-4
+# Absolute error, whose threshold is 0, is approached as long as this many rows lie within the
+# threshold for each coefficient: with fewer the curvature becomes singular.
+ROWS_WITHIN = 4
+
+
+def threshold_of(loss: Loss) -> float | None:
+    """Give the residual at which a loss becomes linear; None if that is not known."""
+    formula: Any = loss.formula
+    # The very classes: one derived from them may be any other loss.
+    if type(formula) in (SmoothL1, Huber):
+        return float(formula[0])
+    return 0.0 if type(formula) is L1 else None
+
+
+def minimise(search: Search, loss: Loss) -> None:
+    """Minimise a loss that has a threshold."""
+    threshold = threshold_of(loss)
+    if threshold:
+        _approach(search, loss, threshold)
+    else:
+        _minimise_absolute(search, loss)
+
+
+def _approach(search: Search, loss: Loss, threshold: float) -> None:
+    """Minimise smooth L1 or Huber, from large thresholds, whose minimum is easy to find.
+
+    Far below the residuals' scale the minimum is next to that of absolute error.
+    """
+    larger = SHRINKING * _rough_scale(search)
+    easier = Loss(SmoothL1(larger), loss.reduction)
+    _start_from_rows(search, easier if larger > threshold else loss)
+    larger = SHRINKING * _rough_scale(search)
+    while larger > threshold and not search.steps.over:
+        _descend_some(search, Loss(SmoothL1(larger), loss.reduction))
+        if not search.converged:
+            break
+        larger *= SHRINKING
+    if larger > threshold and not search.steps.over:
+        vertex = absolute.minimum(search.squares, search.w, search.frame)
+        search.w = search.w if vertex is None else vertex
+    search.descend(loss)
+
+
+def _start_from_rows(search: Search, loss: Loss) -> None:
+    """Start at the minimum over some rows, where least squares would be far from that of all.
+
+    With a tenth of outliers, all on one side, that saves three passes over X of ten.
+    """
+    squares, p = search.squares, search.squares.shape[1]
+    count = max(ROWS_OF_SCALE, ROWS_OF_START * p)
+    if squares.shape[0] < LARGE * count:
+        return
+    sample = squares.model.sample(count)
+    if sample is None or (sample[2] is not None and not sample[2].any()):
+        return
+    if sample[1].size < count // LARGE:  # little memory keeps few rows
+        return
+    X, y, weight = sample
+    objective = LinearObjective(
+        X,
+        y,
+        Loss(loss.formula),
+        weight=weight,
+        l2=squares.l2_of_mean,
+        fit_intercept=squares.fit_intercept,
+    )
+    steps = Steps(STEPS_A_THRESHOLD, lambda w, value: None)
+    point, found = newton.minimise(objective, search.w, search.frame, START, steps)
+    search.w = point.w if found else search.w
+
+
+def _minimise_absolute(search: Search, loss: Loss) -> None:
+    """Minimise absolute error exactly, or within half a small threshold if X is large."""
+    vertex = absolute.minimum(search.squares, search.w, search.frame)
+    if vertex is not None:
+        search.w, search.converged = vertex, True
+        search.steps.done(search.w, search.squares.with_loss(loss)(search.w)[0])
+        return
+    threshold, found = search.scale(), False
+    while not search.steps.over:
+        if search.squares.within(search.w, threshold) < ROWS_WITHIN * search.w.size:
+            break
+        before = search.w
+        _descend_some(search, Loss(SmoothL1(threshold), loss.reduction))
+        if not search.converged:
+            search.w = before if found else search.w
+            break
+        found = True
+        search.message = f"converged, as smooth L1 with beta = {threshold:.3g}"
+        threshold *= SHRINKING
+    search.converged = found
+
+
+def _descend_some(search: Search, loss: Loss) -> None:
+    """Take some steps of Newton's method."""
+    limit = search.steps.limit
+    search.steps.limit = min(limit, search.steps.nit + STEPS_A_THRESHOLD)
+    search.descend(loss)
+    search.steps.limit = limit
+
+
+def _rough_scale(search: Search) -> float:
+    """Give the scale of the residuals of some rows, where these are at hand."""
+    sample = search.squares.model.sample(ROWS_OF_SCALE)
+    if sample is None:
+        return search.scale()
+    X, y, weight = sample
+    if weight is not None and not weight.any():
+        return search.scale()
+    rows = LinearObjective(X, y, fit_intercept=search.squares.fit_intercept)
+    return mad(rows.residuals(search.w), weight, overwrite=True)

@@ -1,0 +1,98 @@
+import warnings
+
+import numpy as np
+import pytest
+
+import fastloss as fl
+from fastloss.cpu.model import spread_out
+from fastloss.fitting import absolute, newton
+from fastloss.fitting.thresholds import ROWS_OF_SCALE
+
+
+def test_absolute_error_of_many_rows_says_how_near_it_came():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((30_000, 8))
+    y = X @ np.arange(8.0) + rng.standard_t(2, 30_000)
+    result = fl.fit(X, y, fl.L1Loss())
+    assert result.success
+    threshold = float(result.message.rpartition("= ")[2])
+    assert threshold < 0.1 * result.scale
+    objective = fl.LinearObjective(X, y, fl.L1Loss(), fit_intercept=True)
+    for direction in rng.standard_normal((50, 9)):
+        assert objective.value(result.x + 0.01 * direction) > result.fun
+
+
+class Pinball(fl.formulas.L1):
+    """Derived from a formula of fastloss, and quite another loss."""
+
+    def value(self, r):
+        return abs(r) * (0.9 if r < 0 else 0.1)
+
+    def grad(self, r):
+        return -0.9 if r < 0 else 0.1
+
+
+def test_a_class_derived_from_l1_is_not_taken_for_it():
+    rng = np.random.default_rng(0)
+    X = rng.random((400, 1))
+    y = X[:, 0] + rng.standard_normal(400)
+    result = fl.fit(X, y, fl.Loss(Pinball()))
+    assert result.fun == pytest.approx(0.1682952, abs=1e-7)  # by a linear program
+
+
+def test_threshold_far_below_the_noise_does_not_stop_newton(outliers):
+    X, y, _ = outliers
+    result = fl.fit(X, y, fl.SmoothL1Loss(beta=1e-3))
+    assert result.success
+    assert result.nit < 60
+
+
+def test_rows_whose_weights_are_all_zero_are_no_start():
+    """A fit of many rows starts from some of them, which may be those without a weight."""
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((20_000, 3))
+    y = X @ [1.0, 2.0, 3.0] + rng.standard_normal(20_000)
+    weight = np.ones(y.size)
+    weight[spread_out(y.size, ROWS_OF_SCALE)] = 0
+    counted = weight > 0
+    result = fl.fit(X, y, weight=weight)
+    expected = fl.fit(X[counted], y[counted])
+    assert result.success
+    np.testing.assert_allclose(result.x, expected.x, rtol=1e-8)
+
+
+@pytest.mark.slow
+def test_little_memory_keeps_too_few_rows_to_start_from(tmp_path, monkeypatch):
+    searched = []
+    minimise = newton.minimise
+
+    def watched(objective, *given):
+        searched.append(objective.shape[0])
+        return minimise(objective, *given)
+
+    monkeypatch.setattr(newton, "minimise", watched)
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((40_000, 64), np.float32)
+    y = (X @ np.arange(64.0) + rng.standard_normal(len(X))).astype(np.float32)
+    X.tofile(tmp_path / "X")
+    mapped = np.memmap(tmp_path / "X", np.float32, "r", shape=X.shape)
+    result = fl.fit(mapped, y, memory_limit=1_000_000)
+    assert result.success
+    assert set(searched) == {len(X)}
+    expected = fl.fit(X, y)
+    assert min(searched) < len(X)
+    np.testing.assert_allclose(result.x, expected.x, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize(("max_iter", "success"), [(1, False), (2, True), (200, True)])
+def test_absolute_error_over_many_rows_is_as_near_as_its_steps_lead(max_iter, success, monkeypatch):
+    monkeypatch.setattr(absolute, "ELEMENTS", 0)
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((30_000, 4))
+    y = X @ np.arange(1.0, 5) + rng.standard_normal(len(X))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fl.ConvergenceWarning)
+        result = fl.fit(X, y, fl.L1Loss(), max_iter=max_iter)
+    assert result.success is success
+    assert result.nit <= max_iter
+    assert ("as smooth L1 with beta" in result.message) is success

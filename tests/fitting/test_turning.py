@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+import fastloss as fl
+from fastloss.fitting.frame import Frame
+from fastloss.fitting.turning import WEAK, Turn, _well_conditioned
+
+
+@pytest.mark.parametrize("offset", [1e7, 1e9, 1e11, 1e12])
+def test_columns_that_hardly_vary_are_told_apart_to_their_digits(offset):
+    """Eleven digits of 1e11 are offset: what the other five say is found."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2000, 3)) + offset
+    coef = np.array([1.0, -2.0, 0.5])
+    y = (X - offset) @ coef + 0.1 * rng.standard_normal(2000)
+    result, centred = fl.fit(X, y), fl.fit(X - offset, y)
+    assert result.success
+    atol = 100 * np.finfo(float).eps * offset
+    np.testing.assert_allclose(result.coef, centred.coef, atol=atol)
+    assert result.fun == pytest.approx(centred.fun, rel=max(1e-9, atol))
+
+
+def nearly_dependent(far):
+    rng = np.random.default_rng(0)
+    u, v = rng.standard_normal((2, 1000))
+    y = v + 0.01 * rng.standard_normal(1000)
+    return np.column_stack((far * u, far * u + v)), np.column_stack((u, v)), y
+
+
+@pytest.mark.parametrize("far", [1e5, 1e6, 1e7, 1e8])
+@pytest.mark.parametrize(
+    "loss", [fl.MSELoss(), fl.HuberLoss(delta=0.005), fl.SmoothL1Loss(beta="auto")], ids=repr
+)
+def test_nearly_dependent_columns_are_told_apart(loss, far):
+    X, apart, y = nearly_dependent(far)
+    seen = []
+    result = fl.fit(X, y, loss, callback=lambda state: seen.append(state.x))
+    expected = fl.fit(apart, y, loss)
+    assert result.success
+    assert result.fun == pytest.approx(expected.fun, rel=1e-6)
+    residuals = X @ result.coef + result.intercept - y
+    assert result.scale == pytest.approx(np.median(abs(residuals)) / 0.67449, rel=1e-5)
+    assert all(x.shape == (3,) for x in seen)
+
+
+def test_a_polynomial_in_years_is_fitted():
+    rng = np.random.default_rng(0)
+    years = rng.uniform(1950, 2020, 500)
+    t = (years - 1985) / 35
+    y = np.polynomial.chebyshev.chebval(t, [1, 2, -1, 0.5, 0.3]) + 0.1 * rng.standard_normal(500)
+    powers = np.vander(years, 5)[:, :-1]
+    centred = np.polynomial.chebyshev.chebvander(t, 4)[:, 1:]
+    for loss in (fl.MSELoss(), fl.SmoothL1Loss(beta=0.05)):
+        assert fl.fit(powers, y, loss).fun == pytest.approx(fl.fit(centred, y, loss).fun, rel=1e-6)
+
+
+def test_exactly_dependent_columns_share_a_coefficient():
+    rng = np.random.default_rng(0)
+    Z = rng.standard_normal((2000, 2))
+    y = Z @ [1.0, 2.0] + rng.standard_normal(2000)
+    result = fl.fit(np.column_stack((Z, Z[:, 0])), y)
+    assert result.success
+    assert result.coef[0] == pytest.approx(result.coef[2])
+    assert result.fun == pytest.approx(fl.fit(Z, y).fun)
+
+
+def test_a_gram_that_is_nearly_but_not_quite_singular_keeps_its_columns(monkeypatch):
+    """By one estimate its condition is too large, by its eigenvalues it is not: X is not read."""
+
+    def turned(*_):
+        raise AssertionError("X was turned")
+
+    monkeypatch.setattr(fl.LinearObjective, "turned", turned)
+    p = 5
+    basis = np.linalg.qr(np.random.default_rng(p).standard_normal((p, p)))[0]
+    gram = (basis * np.r_[1.5 * WEAK, np.ones(p - 1)]) @ basis.T
+    scale = np.sqrt(np.diag(gram))
+    gram /= np.outer(scale, scale)
+    squares = fl.LinearObjective(np.linalg.cholesky(gram).T, np.ones(p), fl.MSELoss())
+    assert not _well_conditioned(gram)
+    assert Turn.of(squares, Frame.of(squares)[0], gram) is None
