@@ -30,3 +30,18 @@ class Tilted(NamedTuple):
 
     def hess(self, r):
         return math.exp(r)
+
+
+class Cauchy(NamedTuple):
+    """A loss whose curvature is negative far out."""
+
+    c: float = 1.0
+
+    def value(self, r):
+        return 0.5 * self.c**2 * math.log1p((r / self.c) ** 2)
+
+    def grad(self, r):
+        return r / (1 + (r / self.c) ** 2)
+
+    def hess(self, r):
+        return (1 - (r / self.c) ** 2) / (1 + (r / self.c) ** 2) ** 2

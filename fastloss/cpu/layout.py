@@ -28,8 +28,11 @@ def flat(array: "Array | Folded", dtype: np.dtype[Any]) -> Vector | None:
 
 
 def vector(array: Array) -> Vector:
-    """Give y or weights as kernels of the linear model take them."""
-    return np.require(array, precision(array.dtype), ["C", "A", "W"])
+    """Give y or weights as kernels of the linear model take them.
+
+    Not copied only because it is read-only: of a memory map of 20 columns, that cost a fifth.
+    """
+    return writeable(np.require(array, precision(array.dtype), ["C", "A"]))
 
 
 def writeable(array: Array) -> Array:

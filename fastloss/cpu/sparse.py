@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastloss.cpu import sparse_columns
+from fastloss.cpu.layout import writeable
 from fastloss.place import require_real, type_name
 from fastloss.typing import Array, Vector
 
@@ -74,7 +75,7 @@ def _outside(X: Any) -> ValueError:
 def rows_of(X: Any) -> Rows:
     """Give the entries, their places and where runs of them start, as kernels take them."""
     data, places, starts = (
-        np.require(a, a.dtype.newbyteorder("="), ["C", "A", "W"])
+        writeable(np.require(a, a.dtype.newbyteorder("="), ["C", "A"]))
         for a in (X.data, X.indices, X.indptr)
     )
     return data, places, starts

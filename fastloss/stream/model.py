@@ -87,7 +87,10 @@ class StreamedModel:
             max(suits, get_num_threads() * self._like.rows),
         )
         whole = self._like.rows if most >= self._like.rows else self._like.tile
-        rows: int = min(n, max(1, most // whole) * whole)
+        count = max(1, most // whole)
+        if count > get_num_threads():  # as many for each: of 11 one thread would take 6
+            count -= count % get_num_threads()
+        rows: int = min(n, count * whole)
         return rows
 
     def count(self) -> float:

@@ -74,11 +74,11 @@ class Rows(Protocol):
         """Say in which file a row lies, see :meth:`fastloss.model.Model.where`."""
 
 
-def rows_within(budget: int, row: int, beside: int) -> int:
+def rows_within(budget: int, row: int, beside: int, alive: int = ALIVE) -> int:
     """Give the rows to a block, of ``row`` bytes each, and ``beside`` bytes beside the blocks."""
     # A pass over blocks of a row each would never end.
     left = max(budget - beside, budget // LEAST_SHARE)
-    return max(1, left // (ALIVE * row))
+    return max(1, left // (alive * row))
 
 
 def check_range(n: int, low: int, high: int) -> None:

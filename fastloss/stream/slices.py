@@ -75,7 +75,10 @@ class Slices:
     def rows_within(self, budget: int) -> int:
         """Give the most rows to a block with which a pass holds about ``budget`` bytes."""
         row = sum(stored.bytes_of(1) for stored in self._all())
-        return shared.rows_within(budget, row, sum(stored.beside() for stored in self._all()))
+        beside = sum(stored.beside() for stored in self._all())
+        # None is read ahead of what lies in memory.
+        alive = 1 if self._in_memory() else shared.ALIVE
+        return shared.rows_within(budget, row, beside, alive)
 
     def block(self, low: int, high: int) -> Block:
         """Read the rows from ``low`` to before ``high``."""

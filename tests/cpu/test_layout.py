@@ -1,10 +1,13 @@
 from math import prod
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import sparse
 
-from fastloss.cpu.layout import Folded, flat, read, rectangles, write
+from fastloss.cpu.layout import Folded, flat, read, rectangles, vector, write
+from fastloss.cpu.sparse import rows_of
 
 shapes = st.lists(st.integers(1, 6), min_size=0, max_size=4).map(tuple)
 
@@ -64,6 +67,20 @@ def test_flat_of_a_read_only_array_keeps_its_memory_alive():
     assert view.flags.writeable
     del x
     np.testing.assert_array_equal(view, np.arange(1000.0))
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_what_a_linear_model_takes_is_not_copied(read_only):
+    """A memory map's rows are read-only, and so are those that joblib and Dask hand on."""
+    y = np.arange(1000.0, dtype=np.float32)
+    X = sparse.random_array((50, 20), density=0.1, format="csr", rng=np.random.default_rng(0))
+    for array in (y, X.data, X.indices, X.indptr):
+        array.flags.writeable = not read_only
+    assert np.shares_memory(vector(y), y)
+    assert vector(y).flags.writeable
+    for taken, its in zip(rows_of(X), (X.data, X.indices, X.indptr), strict=True):
+        assert np.shares_memory(taken, its)
+        assert taken.flags.writeable
 
 
 def test_folded_adds_up_over_the_broadcast_axes():

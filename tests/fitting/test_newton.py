@@ -1,25 +1,10 @@
-import math
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 import fastloss as fl
-
-
-class Cauchy(NamedTuple):
-    """A loss whose curvature is negative far out."""
-
-    c: float = 1.0
-
-    def value(self, r):
-        return 0.5 * self.c**2 * math.log1p((r / self.c) ** 2)
-
-    def grad(self, r):
-        return r / (1 + (r / self.c) ** 2)
-
-    def hess(self, r):
-        return (1 - (r / self.c) ** 2) / (1 + (r / self.c) ** 2) ** 2
+from tests.formulas import Cauchy
 
 
 def test_a_loss_that_is_not_convex_is_fitted():

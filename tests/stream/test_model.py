@@ -18,7 +18,8 @@ from fastloss.cpu.model import spread_out
 from fastloss.stream.model import StreamedModel
 from fastloss.stream.parquet import Parquet
 from fastloss.stream.slices import Slices
-from tests.test_regression import Cauchy, nearly_dependent
+from tests.fitting.test_turning import nearly_dependent
+from tests.formulas import Cauchy
 
 LEAST = 10**6
 N = 60_000
