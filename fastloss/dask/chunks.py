@@ -5,6 +5,7 @@ from uuid import uuid4
 
 from dask.array.optimization import optimize
 from dask.highlevelgraph import HighLevelGraph
+from dask.system import CPU_COUNT
 
 from fastloss.dask import schedulers
 from fastloss.dask.blame import Begun, failing
@@ -16,8 +17,12 @@ from fastloss.dask.work import Result
 # takes a cluster's scheduler a millisecond or two.
 FAN = 32
 # Chunks of so few bytes are taken by one task, as many as FAN: a core reads so much in the time
-# that a task takes the scheduler.
+# that a task takes the scheduler. On a cluster, where chunks of a task are brought to one worker,
+# it is no more than that. Threads of this process have chunks of 4 MB at 0.7 of the speed in memory
+# so, at 0.36 by tasks of one; but each thread should have some tasks.
 GROUP_BYTES = 1 << 22
+LOCAL_GROUP_BYTES = 1 << 25
+TASKS_A_THREAD = 4
 
 
 class Chunks:
@@ -42,10 +47,7 @@ class Chunks:
             self.all.append(Chunk(index, low, low + rows))
             low += rows
         self._filled = [chunk for chunk in self.all if chunk.high > chunk.low]
-        longest = max(X.chunks[0]) * X.dtype.itemsize * X.shape[1]
-        self._group = 1
-        while self._group < FAN and 2 * self._group * longest <= GROUP_BYTES:
-            self._group *= 2
+        self._longest = max(X.chunks[0]) * X.dtype.itemsize * X.shape[1]
 
     def name(self, index: int) -> str:
         """Name a chunk for people."""
@@ -62,8 +64,9 @@ class Chunks:
         """
         chunks = self._filled[:1] if first_only else self._filled
         get = schedulers.in_force()
-        data = self._data(schedulers.client_of(get))
-        graph, root = self._tasks(call, chunks)
+        client = schedulers.client_of(get)
+        data = self._data(client)
+        graph, root = self._tasks(call, chunks, self._group(len(chunks), client))
         begun = Begun()
         try:
             with begun:
@@ -87,14 +90,27 @@ class Chunks:
             f"{type(error).__name__}: {error}"
         )
 
-    def _tasks(self, call: Call, chunks: list[Chunk]) -> tuple[dict[Any, Any], Any]:
+    def _group(self, count: int, client: Any) -> int:
+        """Give how many chunks a task takes, a power of two: that does not change the tree."""
+        group = 1
+        while group < FAN and self._serves(2 * group, count, client):
+            group *= 2
+        return group
+
+    def _serves(self, group: int, count: int, client: Any) -> bool:
+        if group * self._longest <= GROUP_BYTES:
+            return True
+        near = client is None and group * self._longest <= LOCAL_GROUP_BYTES
+        return near and count >= group * TASKS_A_THREAD * CPU_COUNT
+
+    def _tasks(self, call: Call, chunks: list[Chunk], group: int) -> tuple[dict[Any, Any], Any]:
         """Give the tasks of a call and the key of the last one: a tree, by level and place."""
         run = f"rows-{uuid4().hex}"
         graph: dict[Any, Any] = {f"call-{run}": call}
-        for i in range(0, len(chunks), self._group):
-            some = chunks[i : i + self._group]
+        for i in range(0, len(chunks), group):
+            some = chunks[i : i + group]
             columns = map(list, zip(*map(self._keys, some), strict=True))
-            graph[run, 0, i // self._group] = _task(f"call-{run}", some, *columns)
+            graph[run, 0, i // group] = _task(f"call-{run}", some, *columns)
         level, size = 0, len(graph) - 1
         while size > 1:
             level += 1

@@ -103,6 +103,7 @@ def test_no_chunk_that_a_cluster_can_load_is_to_blame(workers):
 
 def test_of_the_chunks_of_several_tasks_the_first_bad_one_is_named(monkeypatch):
     monkeypatch.setattr("fastloss.dask.chunks.GROUP_BYTES", 0)
+    monkeypatch.setattr("fastloss.dask.chunks.LOCAL_GROUP_BYTES", 0)
     rows = loaded(good)
     bad = rows.map_blocks(lambda X: X[1:] if X[0, 0] in firsts else X, dtype=float)
     firsts = {rows[at, 0].compute() for at in (100, 300)}

@@ -15,6 +15,7 @@ import fastloss as fl
 from fastloss.cpu import linear
 from fastloss.cpu.design import Design
 from fastloss.curvature import own
+from fastloss.dask.chunks import Chunks
 from fastloss.dask.threads import fair_share
 from fastloss.formulas import SquaredError
 from tests.dask.elsewhere import on_gpu
@@ -202,8 +203,24 @@ def test_many_tasks_and_few_add_up_to_the_same_bits(monkeypatch):
     expected = found()
     for fan in (1, 2, 8):
         monkeypatch.setattr("fastloss.dask.chunks.GROUP_BYTES", fan * 50 * P * 8)
+        monkeypatch.setattr("fastloss.dask.chunks.LOCAL_GROUP_BYTES", 0)
         monkeypatch.setattr("fastloss.dask.chunks.FAN", max(2, fan))
         assert found() == expected
+
+
+@pytest.mark.parametrize(
+    ("here", "threads", "tasks"),
+    [(True, 1, 5), (True, 2, 10), (True, 100, 80), (False, 1, 80)],
+)
+def test_threads_take_several_small_chunks_in_a_task(monkeypatch, here, threads, tasks):
+    """As long as each has some tasks; on a cluster chunks may lie on several workers."""
+    X, y, _ = data(n=4000)
+    chunks = Chunks(rows(X, 50), rows(y, 50), None, ())
+    monkeypatch.setattr("fastloss.dask.chunks.CPU_COUNT", threads)
+    monkeypatch.setattr("fastloss.dask.chunks.GROUP_BYTES", 50 * P * 8)
+    monkeypatch.setattr("fastloss.dask.chunks.LOCAL_GROUP_BYTES", 16 * 50 * P * 8)
+    group = chunks._group(len(chunks.all), None if here else object())
+    assert len(chunks.all) // group == tasks
 
 
 def test_pickled_objectives_give_the_same_bits(objective, expected):
