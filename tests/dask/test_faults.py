@@ -4,6 +4,7 @@ import importlib
 import os
 import signal
 import sys
+import time
 from functools import partial
 from types import SimpleNamespace
 from uuid import uuid4
@@ -174,19 +175,32 @@ def test_a_process_that_is_no_worker_of_a_cluster_has_no_address(loaded, monkeyp
 
 
 def deadly(which):
-    """What the system does to a worker that takes too much memory."""
+    """What the system does to a worker that takes the machine's memory."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_chunk_that_kills_its_workers_is_named_and_the_cluster_can_be_used_on():
+def greedy(which):
+    """Take memory until the nanny ends the worker, which looks ten times a second."""
+    held = []
+    for _ in range(60):
+        held.append(np.ones(5_000_000))
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("load", "limits"),
+    [(deadly, {}), (greedy, {"memory_limit": "700 MB"})],
+    ids=["killed", "limit"],
+)
+def test_a_chunk_that_kills_its_workers_is_named_and_the_cluster_can_be_used_on(load, limits):
     distributed = pytest.importorskip("distributed")
     from tests.dask.clusters import cluster
 
-    with cluster() as client, dask.config.set(scheduler=client):
+    with cluster(**limits) as client, dask.config.set(scheduler=client):
         client.cluster.scheduler.allowed_failures = 0
         # One chunk: others that were on the same worker would count as its cause just as well.
         with pytest.raises(RuntimeError, match="chunk 1 of 1 .*KilledWorker") as info:
-            fl.fit(loaded(deadly, chunks=1), Y)
+            fl.fit(loaded(load, chunks=1), Y)
         client.cluster.scheduler.allowed_failures = 3
         assert isinstance(info.value.__cause__, distributed.KilledWorker)
         assert fl.fit(loaded(good), Y).success
