@@ -1,12 +1,14 @@
 """Rows of memory maps, whose pages are given back once they are read."""
 
 import mmap
+import sys
 from collections.abc import Generator
 from contextlib import closing
 from typing import Any
 
 import numpy as np
 
+from fastloss.stream.columns import Columns, scattered
 from fastloss.stream.rows import Block
 from fastloss.stream.slices import Slices
 
@@ -16,9 +18,19 @@ class Mapped(Slices):
 
     What the system has read from a file stays in its cache, but no longer counts as memory of this
     process.
+
+    Parameters
+    ----------
+    X, y, weight
+        The arrays.
+    memory : int
+        Bytes that may be held.
     """
 
-    def __init__(self, X: Any, y: Any, weight: Any = None) -> None:
+    def __init__(self, X: Any, y: Any, weight: Any = None, memory: int = sys.maxsize) -> None:
+        pages = _map_of(X)
+        if pages is not None and scattered(X, memory):
+            X = Columns(X, pages)
         super().__init__(X, y, weight)
         self._maps = {id(m): m for m in map(_map_of, (X, y, weight)) if m is not None}
 

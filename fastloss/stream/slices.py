@@ -9,13 +9,14 @@ from fastloss.cpu.design import lies_well
 from fastloss.model import check_matrix, check_vector
 from fastloss.stream import rows as shared
 from fastloss.stream.ahead import ahead
+from fastloss.stream.columns import Columns
 from fastloss.stream.pace import paced
 from fastloss.stream.rows import Block
 from fastloss.stream.stored import Reader, Stored
 
 # Bytes of a block: that is read into buffers; of an array in memory, which kernels read where it
-# lies (1.6 GB of a memory map take 94 ms so, 105 in blocks of 64 MB); of one that has to be copied,
-# and stays in a cache so.
+# lies (1.6 GB of a memory map take 94 ms so, 105 in blocks of 64 MB), or of one whose rows lie all
+# over a file; of one that has to be copied, and stays in a cache so.
 READ_BYTES = 1 << 26
 VIEW_BYTES = 1 << 28
 COPY_BYTES = 1 << 23
@@ -66,11 +67,12 @@ class Slices:
 
     @property
     def block_bytes(self) -> int:
-        """More where nothing is copied, and little where what is in memory is converted."""
+        """Much where nothing is copied or rows lie apart, little where memory is converted."""
         array = self._X.array
         if isinstance(array, np.ndarray) and not lies_well(array):
             return COPY_BYTES
-        return VIEW_BYTES if self._in_memory() else READ_BYTES
+        large = self._in_memory() or isinstance(array, Columns)
+        return VIEW_BYTES if large else READ_BYTES
 
     def rows_within(self, budget: int) -> int:
         """Give the most rows to a block with which a pass holds about ``budget`` bytes."""

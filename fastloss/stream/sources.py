@@ -48,7 +48,7 @@ def _rows(X: Any, y: Any, weight: Any, memory: int) -> Rows | None:
         small = X.nbytes <= HELD * memory if hasattr(X, "nbytes") else False
         return None if small else Mapped(X, y, weight)
     if isinstance(X, np.memmap) and X.nbytes > memory:
-        return Mapped(X, y, weight)
+        return Mapped(X, y, weight, memory)
     if isinstance(X, np.ndarray) and X.ndim == 2 and _copy_bytes(X) > COPY_BYTES:
         return Slices(X, y, weight)
     return None

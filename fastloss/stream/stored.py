@@ -1,13 +1,14 @@
 """One array that is read by slices of its rows, each of its chunks once."""
 
 from itertools import cycle
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from fastloss.arrays import precision
 from fastloss.cpu.sparse import is_sparse
 from fastloss.place import as_real, is_foreign, require_real
+from fastloss.stream.columns import AROUND, TOGETHER, Columns
 from fastloss.stream.rows import ALIVE, reading
 from fastloss.typing import Array
 
@@ -50,11 +51,14 @@ class Stored:
         """Give the bytes that are held beside the blocks: a slice, and a chunk if there are any."""
         if self.in_memory:
             return 0
+        if isinstance(self.array, Columns):
+            return TOGETHER * AROUND
         return self.bytes_of(self._slice_rows() + (self.chunk if self.chunk > 1 else 0))
 
     def empty(self, rows: int) -> Array:
-        """Give memory for so many rows."""
-        return np.empty((rows, *self.shape[1:]), self.dtype)
+        """Give memory for so many rows, in the array's order: kernels' bits depend on it."""
+        order: Literal["C", "F"] = "F" if isinstance(self.array, Columns) else "C"
+        return np.empty((rows, *self.shape[1:]), self.dtype, order)
 
     def read(self, low: int, out: Array) -> None:
         """Read rows from ``low`` on, as many as ``out`` has."""
@@ -66,10 +70,15 @@ class Stored:
                 self._read(first, last, part)
 
     def _slice_rows(self) -> int:
+        if isinstance(self.array, Columns):  # which makes no array of its own
+            return self.shape[0]
         rows = max(1, SLICE_BYTES // max(1, self.bytes_of(1)))
         return max(self.chunk, rows - rows % self.chunk)
 
     def _read(self, low: int, high: int, out: Array) -> None:
+        if isinstance(self.array, Columns):
+            self.array.read(low, high, out)
+            return
         # h5py's own way into an array; it would convert, too, but slower than NumPy.
         if hasattr(self.array, "read_direct") and self.array.dtype == out.dtype and out.size:
             self.array.read_direct(out, np.s_[low:high])
