@@ -37,7 +37,7 @@ def minimum(objective: LinearObjective, start: Vector, frame: Frame) -> Vector |
         None if X is too large, there is a penalty, or the solver fails.
     """
     n, p = objective.shape
-    if objective.l2 or not objective.size or n * objective.size > ELEMENTS:
+    if (objective.l2 and p) or not objective.size or n * objective.size > ELEMENTS:
         return None
     X, weight = objective.model.on_host()
     target = -objective.model.to_host(objective.residuals(start))

@@ -3,12 +3,13 @@
 from typing import Any
 
 from fastloss.fitting import absolute, newton
-from fastloss.fitting.search import Search
+from fastloss.fitting.search import MET, Search
 from fastloss.fitting.steps import Steps
 from fastloss.formulas import L1, Huber, SmoothL1
 from fastloss.loss import Loss
 from fastloss.optimize import LinearObjective
 from fastloss.scale import mad
+from fastloss.typing import Vector
 
 # A loss whose threshold is below the residuals' scale is approached through thresholds that shrink
 # by this factor, each of which may take so many steps.
@@ -93,24 +94,46 @@ def _start_from_rows(search: Search, loss: Loss) -> None:
 
 def _minimise_absolute(search: Search, loss: Loss) -> None:
     """Minimise absolute error exactly, or within half a small threshold if X is large."""
-    vertex = absolute.minimum(search.squares, search.w, search.frame)
+    squares = search.squares
+    vertex = absolute.minimum(squares, search.w, search.frame)
     if vertex is not None:
         search.w, search.converged = vertex, True
-        search.steps.done(search.w, search.squares.with_loss(loss)(search.w)[0])
+        search.steps.done(search.w, squares.with_loss(loss)(search.w)[0])
         return
-    threshold, found = search.scale(), False
-    while not search.steps.over:
-        if search.squares.within(search.w, threshold) < ROWS_WITHIN * search.w.size:
-            break
+    least = MET * search.least()
+    threshold: float | None = max(search.scale(), least)
+    found = not threshold  # all of y is 0, and met
+    while threshold and not search.steps.over:
         before = search.w
         _descend_some(search, Loss(SmoothL1(threshold), loss.reduction))
         if not search.converged:
-            search.w = before if found else search.w
+            search.w = _lower(squares.with_loss(loss), before, search.w) if found else search.w
             break
         found = True
         search.message = f"converged, as smooth L1 with beta = {threshold:.3g}"
-        threshold *= SHRINKING
+        threshold = _smaller(search, threshold, least)
     search.converged = found
+
+
+def _smaller(search: Search, threshold: float, least: float) -> float | None:
+    """Give the next threshold after one whose minimum was found, None if that is near enough."""
+    assert search.known is not None
+    squares, value = search.squares, search.known[1].value
+    between = threshold / 2 * squares.count / squares.divisor
+    if threshold <= least or between <= search.tol * value:
+        return None
+    smaller = max(SHRINKING * min(threshold, search.scale()), least)
+    # A penalty has curvature of its own.
+    enough = 0 if squares.l2 else min(ROWS_WITHIN * search.w.size, squares.shape[0] // ROWS_WITHIN)
+    if squares.within(search.w, smaller) >= enough:
+        return smaller
+    # Or those that are within the threshold lie together, apart from 0: their minimum is elsewhere.
+    return smaller if SHRINKING * squares.within(search.w, threshold) >= enough else None
+
+
+def _lower(objective: LinearObjective, first: Vector, second: Vector) -> Vector:
+    """Give the better of two points."""
+    return first if objective.value(first) <= objective.value(second) else second
 
 
 def _descend_some(search: Search, loss: Loss) -> None:

@@ -96,3 +96,48 @@ def test_absolute_error_over_many_rows_is_as_near_as_its_steps_lead(max_iter, su
     assert result.success is success
     assert result.nit <= max_iter
     assert ("as smooth L1 with beta" in result.message) is success
+
+
+@pytest.mark.parametrize(("every", "far"), [(9, 1000.0), (4, 1000.0), (7, 50.0), (3, 1e6)])
+def test_absolute_error_finds_the_rows_that_outliers_have_drawn_it_from(every, far):
+    """After least squares none of them lies near: all are as far off as it was drawn."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40_001, 5))
+    y = X @ np.arange(1.0, 6) + 0.1 * rng.standard_normal(len(X))
+    y[::every] += far
+    result = fl.fit(X, y, fl.L1Loss())
+    assert result.success
+    np.testing.assert_allclose(result.x, [1, 2, 3, 4, 5, 0], atol=0.1)
+    assert result.fun <= np.abs(X @ np.arange(1.0, 6) - y).mean()
+
+
+@pytest.mark.parametrize("l2", [1e-6, 1e-3, 1.0])
+@pytest.mark.parametrize(("n", "p"), [(500, 5), (100, 20), (30, 1)])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_absolute_error_with_a_penalty_reaches_its_minimum(n, p, l2, reduction):
+    """Below the linear program's, which has no penalty, and as low as a tiny threshold leads."""
+    rng = np.random.default_rng(n)
+    X = rng.standard_normal((n, p))
+    y = X @ rng.standard_normal(p) + rng.standard_normal(n)
+    y[::7] += 1000
+    loss = fl.L1Loss(reduction=reduction)
+    result = fl.fit(X, y, loss, l2=l2)
+    assert result.success
+    objective = fl.LinearObjective(X, y, loss, l2=l2, fit_intercept=True)
+    near = fl.fit(X, y, fl.SmoothL1Loss(beta=1e-9, reduction=reduction), l2=l2)
+    without = fl.fit(X, y, loss)
+    assert result.fun <= objective.value(without.x) * (1 + 1e-8)
+    assert result.fun == pytest.approx(objective.value(near.x), rel=1e-6)
+
+
+@pytest.mark.parametrize("l2", [0.0, 1e-3])
+@pytest.mark.parametrize("kind", ["numbers", "dummies"])
+def test_rows_that_are_met_exactly_end_a_fit_of_absolute_error(kind, l2):
+    X = np.random.default_rng(0).standard_normal((50_000, 5))
+    X = 1.0 * (X > 0) if kind == "dummies" else X
+    y = X @ [1.0, 2, 3, 4, 5]
+    result = fl.fit(X, y, fl.L1Loss(), l2=l2)
+    assert result.success
+    objective = fl.LinearObjective(X, y, fl.L1Loss(), l2=l2, fit_intercept=True)
+    assert result.fun <= objective.value(np.r_[1.0, 2, 3, 4, 5, 0]) * (1 + 1e-9) + 1e-12
+    assert fl.fit(X, 0 * y, fl.L1Loss(), l2=l2).success
