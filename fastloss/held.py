@@ -4,7 +4,7 @@ from typing import Any
 
 from fastloss.model import COEFFICIENTS
 from fastloss.progress import Watch
-from fastloss.scale import Spread
+from fastloss.scale import Spread, largest
 from fastloss.typing import Vector
 
 
@@ -29,8 +29,8 @@ class HeldRows:
         return int((abs(self.residuals(w)) < threshold).sum())
 
     def largest_target(self) -> float:
-        """Give the largest absolute value of y."""
-        return float(abs(self.y).max())
+        """Give the largest absolute value of y in the rows that have weight."""
+        return largest(self.y, self.weight)
 
     def where(self, row: int) -> str:
         """Say nothing: all rows lie in one place."""

@@ -120,7 +120,7 @@ class Model(Protocol):
         """Count the residuals whose absolute value is below the threshold."""
 
     def largest_target(self) -> float:
-        """Give the largest absolute value of y."""
+        """Give the largest absolute value of y in the rows that have weight."""
 
     def first_bad_rows(self) -> dict[str, int]:
         """Name what is not finite, ``'X'`` or ``'y'``, with its first such row."""

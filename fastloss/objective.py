@@ -33,6 +33,8 @@ class Objective:
         self.model = model
         self.l2 = l2
         self.fit_intercept = fit_intercept
+        # In other coordinates than those of the penalised coefficients, its Hessian.
+        self._ridge: Array | None = None
         self._count = model.count()
         self._set_loss(loss)
 
@@ -61,17 +63,19 @@ class Objective:
         model.watch = self.model.watch
         other = self.with_loss(self.loss)
         other.model = model
+        other._ridge = self.l2 * turn.T @ turn if self.l2 else None
         return other
+
+    def penalise_as(self, other: "Objective") -> None:
+        """Take the penalty of an objective of more rows; of this one, the reduction is the mean."""
+        part = other._divisor / other._count
+        self.l2 = part * other.l2
+        self._ridge = None if other._ridge is None else part * other._ridge
 
     @property
     def divisor(self) -> float:
         """What the sum of the losses is divided by."""
         return self._divisor
-
-    @property
-    def l2_of_mean(self) -> float:
-        """The penalty's strength beside the mean of the losses, whatever the reduction."""
-        return self.l2 * self._divisor / self._count
 
     @property
     def count(self) -> float:
@@ -160,7 +164,11 @@ class Objective:
         return Curved(found.total, gradient, gram, beside)
 
     def _with_ridge(self, gram: Array) -> Array:
-        gram[np.diag_indices(self.shape[1])] += self.l2
+        p = self.shape[1]
+        if self._ridge is None:
+            gram[np.diag_indices(p)] += self.l2
+        else:
+            gram[:p, :p] += self._ridge
         return gram
 
     def spread(self, w: Vector) -> Spread:
@@ -175,12 +183,19 @@ class Objective:
         return self._with_penalty(w, *self._evaluate(w))
 
     def _with_penalty(self, w: Vector, total: float, gradient: Vector) -> tuple[float, Vector]:
-        penalised = self._penalised(w)
         value = total / self._divisor
         if self.l2:  # 0 times the norm would be NaN where that overflows
-            value += 0.5 * self.l2 * float(penalised @ penalised)
-            gradient += self.l2 * penalised
+            slope = self.penalty_slope(w)
+            value += 0.5 * float(w @ slope)
+            gradient += slope
         return value, gradient
+
+    def penalty_slope(self, w: Vector) -> Vector:
+        """Give the gradient of the penalty, which is its Hessian times ``w``."""
+        p = self.shape[1]
+        slope = np.zeros_like(w)
+        slope[:p] = self.l2 * w[:p] if self._ridge is None else self._ridge @ w[:p]
+        return slope
 
     def _evaluate(self, w: Vector, direction: Vector | None = None) -> tuple[float, Vector]:
         total, gradient = self.model.evaluate(
@@ -193,10 +208,3 @@ class Objective:
 
     def _with_intercept(self, w: Vector) -> Vector:
         return w if self.fit_intercept else np.append(w, 0.0)
-
-    def _penalised(self, w: Vector) -> Vector:
-        if not self.fit_intercept:
-            return w
-        penalised = w.copy()
-        penalised[-1] = 0.0
-        return penalised

@@ -189,8 +189,7 @@ class LinearObjective(Objective):
         """
         w, v = self._coefficients("w", w), self._coefficients("v", v)
         product = self._evaluate(w, v)[1]
-        product += self.l2 * self._penalised(v)
-        return product
+        return product + self.penalty_slope(v) if self.l2 else product
 
     def hess(self, w: ArrayLike) -> Array:
         """Give the Hessian at ``w``, for ``minimize(..., hess=obj.hess)``.

@@ -19,14 +19,24 @@ class Spread(NamedTuple):
     norm: float
     """The root of the weighted sum of their squares."""
     largest: float
-    """In absolute value."""
+    """In absolute value, of the rows that have weight."""
 
     @classmethod
     def of(cls, residuals: Any, weight: Any = None) -> "Spread":
         """Measure residuals, see :func:`mad`, which are not needed any more."""
         norm = sqrt(MSELoss(reduction="sum")(residuals, 0.0, weight))
-        largest = max(float(residuals.max()), -float(residuals.min()))
-        return cls(mad(residuals, weight, overwrite=True), norm, largest)
+        most = largest(residuals, weight)
+        return cls(mad(residuals, weight, overwrite=True), norm, most)
+
+
+def largest(values: Any, weight: Any = None) -> float:
+    """Give the largest absolute value of those that have weight, in arrays of one library."""
+    if weight is None:
+        return max(0.0, float(values.max()), -float(values.min()))
+    sizes, counted = abs(values), weight > 0
+    if isinstance(sizes, np.ndarray):
+        return float(sizes.max(where=counted, initial=0.0))
+    return float((sizes * counted).max())
 
 
 def mad(residuals: Any, weight: Any = None, *, overwrite: bool = False) -> float:

@@ -140,7 +140,7 @@ class DaskModel:
         return int(self._pass(work.within, None, w, threshold).total[0])
 
     def largest_target(self) -> float:
-        """Give the largest absolute value of y."""
+        """Give the largest absolute value of y in the rows that have weight."""
         return self._looked().largest
 
     def first_bad_rows(self) -> dict[str, int]:

@@ -47,6 +47,5 @@ def _change(search: Search, step: Vector) -> float:
         product = search.gram @ step
     else:
         product = squares.hessp(search.w, step)
-    p = squares.shape[1]
-    curved = float(step @ product) - squares.l2 * float(step[:p] @ step[:p])
+    curved = float(step @ product) - float(step @ squares.penalty_slope(step))
     return sqrt(max(0.0, curved * squares.divisor / 2))

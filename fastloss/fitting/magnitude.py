@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastloss.fitting.point import Point
+from fastloss.formulas import L1
 from fastloss.optimize import LinearObjective
 from fastloss.typing import Vector
 
@@ -35,8 +36,10 @@ def check_normal(objective: LinearObjective, at_zero: Point, means: Vector) -> N
     small = bool(((sizes > 0) & (sizes < SMALLEST)).any())
     nothing = (sizes == 0) & (np.abs(means) < sqrt(SMALLEST))
     if not small and nothing.any():
-        # A column of zeros gives the same predictions whatever it is multiplied by.
-        w = np.where(nothing, np.finfo(float).max, 0.0)
-        small = objective.spread(w).largest > objective.model.largest_target()
+        # A column of zeros, in the rows that have weight, gives the same whatever multiplies it.
+        w = np.zeros(objective.shape[1] + 1)
+        w[: nothing.size] = np.where(nothing, np.finfo(float).max, 0.0)
+        errors = (objective.model.evaluate(L1(), at, 1.0, None)[0] for at in (w, np.zeros_like(w)))
+        small = next(errors) != next(errors)
     if small:
         raise ValueError("X is too small: the squares of its values underflow; rescale it")

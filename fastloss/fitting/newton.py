@@ -36,6 +36,7 @@ STUCK = 1e-13
 # steps so, more than 200 without. From the first one on, fits of fewer outliers take a fifth more
 # passes.
 PATIENCE = 8
+DEPENDENT = ": X's columns are too nearly dependent"
 
 
 def minimise(
@@ -62,7 +63,7 @@ def minimise(
             found = _lower(objective, here, frame, step, steps)
         if found is None or found.halvings:
             # The curvature has changed on the way: the other one may lead further.
-            step, _, rounding = _step(objective, here, frame, majorising)
+            step, left, rounding = _step(objective, here, frame, majorising)
             other = _lower(objective, here, frame, step, steps)
             if other is not None and not other.halvings and slow >= PATIENCE:
                 other = _farther(objective, here, frame, other, steps)
@@ -72,11 +73,15 @@ def minimise(
         if found is None:  # nothing lower to be found: at rounding that is the minimum
             promised = -float(here.gradient @ step)
             converged = 0 <= promised <= max(rounding, ROUNDING * abs(here.value))
-            steps.reason = "" if converged else ": none leads lower from there"
-            return here, converged
+            if not converged:
+                steps.reason = ": none leads lower from there"
+            elif left > UNSOLVED:
+                steps.reason = DEPENDENT
+            return here, converged and left <= UNSOLVED
         stuck = frame.largest(found.gradient) > frame.largest(here.gradient) / 2
         if stuck and here.value - found.value <= STUCK * abs(here.value):
-            return found, True
+            steps.reason = "" if left <= UNSOLVED else DEPENDENT
+            return found, left <= UNSOLVED
         here = found
         steps.done(here.w, here.value)
     return here, frame.largest(here.gradient) <= tolerance

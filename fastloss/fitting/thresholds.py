@@ -79,14 +79,9 @@ def _start_from_rows(search: Search, loss: Loss) -> None:
     if sample[1].size < count // LARGE:  # little memory keeps few rows
         return
     X, y, weight = sample
-    objective = LinearObjective(
-        X,
-        y,
-        Loss(loss.formula),
-        weight=weight,
-        l2=squares.l2_of_mean,
-        fit_intercept=squares.fit_intercept,
-    )
+    mean = Loss(loss.formula)
+    objective = LinearObjective(X, y, mean, weight=weight, fit_intercept=squares.fit_intercept)
+    objective.penalise_as(squares)
     steps = Steps(STEPS_A_THRESHOLD, lambda w, value: None)
     point, found = newton.minimise(objective, search.w, search.frame, START, steps)
     search.w = point.w if found else search.w

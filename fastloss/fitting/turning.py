@@ -24,6 +24,8 @@ WEAK = 1e-9
 # A direction in which X has less than this part of what rounding of X'X would leave is one in which
 # it has nothing: columns depend on each other exactly.
 NOTHING = 1e-12
+# Or less than so many times what rounding of its columns leaves, which have offsets.
+NOISE = 16.0
 
 
 class Turn(NamedTuple):
@@ -43,10 +45,8 @@ class Turn(NamedTuple):
             Of squared errors.
         frame : Frame
         gram : ndarray
-            Its X'X in the frame.
+            Its X'X in the frame, with the penalty.
         """
-        if squares.l2:
-            return None
         p = squares.shape[1]
         diagonal = np.diag(gram)[:p].copy()
         varies = ~frame.constant(gram)[:p] & (diagonal > 0)
@@ -69,7 +69,8 @@ class Turn(NamedTuple):
         if turned is None:
             return None
         there = np.diag(turned.hess(np.zeros(turned.size)))[:p]
-        known = there > NOTHING * there.max()
+        rounding = np.finfo(float).eps * (np.abs(frame.means[:p]) @ np.abs(matrix))
+        known = there > np.maximum(NOTHING * there.max(), (NOISE * rounding) ** 2)
         return cls(turn.means, matrix[:, known]) if far or (known & weak).any() else None
 
     def applied(self, objective: LinearObjective) -> LinearObjective | None:

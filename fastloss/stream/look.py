@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastloss.cpu.model import spread_out
+from fastloss.scale import largest
 from fastloss.typing import Array, Vector
 
 # Rows that are kept at most.
@@ -28,7 +29,7 @@ class Glance(NamedTuple):
         here = np.flatnonzero((offsets >= 0) & (offsets < y.size))
         rows = offsets[here]
         kept = None if weight is None else weight[rows]
-        return cls(here, X[rows], y[rows], kept, max(0.0, float(y.max()), -float(y.min())))
+        return cls(here, X[rows], y[rows], kept, largest(y, weight))
 
 
 class Look:

@@ -3,7 +3,7 @@
 from math import sqrt
 
 from fastloss.losses import MSELoss
-from fastloss.scale import Spread
+from fastloss.scale import Spread, largest
 from fastloss.stream.middle import Middle
 from fastloss.typing import Vector
 
@@ -26,7 +26,7 @@ class Measure:
         """Take the residuals of some rows."""
         self._middle.add(residuals, weight)
         self._squares += float(MSELoss(reduction="sum")(residuals, 0.0, weight))
-        self._largest = max(self._largest, float(residuals.max()), -float(residuals.min()))
+        self._largest = max(self._largest, largest(residuals, weight))
 
     def merge(self, other: "Measure") -> None:
         """Take what another one has taken, with the same bounds around the median."""

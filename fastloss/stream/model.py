@@ -166,7 +166,7 @@ class StreamedModel:
         return sum(piece.within(w, threshold) for piece in self._pieces())
 
     def largest_target(self) -> float:
-        """Give the largest absolute value of y."""
+        """Give the largest absolute value of y in the rows that have weight."""
         return self._looked().largest
 
     def first_bad_rows(self) -> dict[str, int]:

@@ -46,3 +46,21 @@ def test_rows_that_are_not_finite_are_named(outliers, where, bad, words):
     (X[:, 2] if where == "X" else y)[[17, 1500]] = bad
     with np.errstate(all="ignore"), pytest.raises(ValueError, match=words):
         fl.fit(X, y)
+
+
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_rows_without_weight_do_not_say_whether_numbers_are_large_enough(fit_intercept):
+    """Dummies of a class that a cross-validation has left out."""
+    X = np.repeat(np.eye(3), 4, axis=0)
+    y = np.arange(12.0)
+    weight = np.repeat([0.0, 1.0, 1.0], 4)
+    result = fl.fit(X, y, weight=weight, fit_intercept=fit_intercept)
+    assert result.coef[0] == 0
+    there = weight > 0
+    expected = fl.fit(X[there][:, 1:], y[there], fit_intercept=fit_intercept)
+    assert result.fun == pytest.approx(expected.fun, rel=1e-12)
+    assert fl.fit(X, y * (weight == 0), weight=weight).fun == 0
+    far = np.where(weight > 0, y, 1e100)
+    auto = fl.SmoothL1Loss(beta="auto")
+    near = fl.fit(X, y, auto, weight=weight)
+    assert fl.fit(X, far, auto, weight=weight).fun == pytest.approx(near.fun, rel=1e-6)

@@ -79,3 +79,50 @@ def test_a_gram_that_is_nearly_but_not_quite_singular_keeps_its_columns(monkeypa
     squares = fl.LinearObjective(np.linalg.cholesky(gram).T, np.ones(p), fl.MSELoss())
     assert not _well_conditioned(gram)
     assert Turn.of(squares, Frame.of(squares)[0], gram) is None
+
+
+@pytest.mark.parametrize("offset", [1e4, 1e5, 1e6, 1e7])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@pytest.mark.parametrize("l2", [0.0, 1e-3])
+def test_a_penalty_and_columns_without_an_intercept_for_their_offset(offset, fit_intercept, l2):
+    """Against least squares of X itself, whose products have twice the digits."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        X = rng.standard_normal((30, 8)) + offset
+        y = (X - offset) @ rng.standard_normal(8) + rng.standard_normal(30)
+        loss = fl.HuberLoss(delta=100.0)
+        result = fl.fit(X, y, loss, l2=l2, fit_intercept=fit_intercept)
+        ones = np.ones((30, int(fit_intercept)))
+        rows = np.column_stack((X, ones)) / 30**0.5
+        penalty = np.diag([l2**0.5] * 8 + [0.0] * ones.shape[1])
+        right = np.r_[y / 30**0.5, np.zeros(len(penalty))]
+        expected = np.linalg.lstsq(np.r_[rows, penalty], right, rcond=1e-16)[0]
+        objective = fl.LinearObjective(X, y, loss, l2=l2, fit_intercept=fit_intercept)
+        assert result.success
+        assert result.fun == objective.value(result.x)
+        assert result.fun <= objective.value(expected) * (1 + 1e-7)
+
+
+@pytest.mark.parametrize("offset", [0.0, 10.0, 100.0, 1000.0])
+@pytest.mark.parametrize(("n", "p"), [(2, 3), (5, 8), (30, 40)])
+def test_more_columns_than_rows_far_from_zero_are_met(offset, n, p):
+    """What rounding of the offset leaves is no direction of X."""
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        X = rng.standard_normal((n, p)) + offset
+        y = X @ rng.standard_normal(p)
+        result = fl.fit(X, y, fl.MSELoss())
+        assert result.success
+        far = 1e-9 * np.abs(y).max()
+        np.testing.assert_allclose(X @ result.coef + result.intercept, y, rtol=0, atol=far)
+
+
+def test_columns_too_nearly_dependent_for_where_they_lie_are_told(monkeypatch):
+    """On a cluster X is not had in other coordinates."""
+    monkeypatch.setattr(fl.LinearObjective, "turned", lambda *_: None)
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((30, 8)) + 1e7
+    y = (X - 1e7) @ rng.standard_normal(8) + rng.standard_normal(30)
+    for loss in (fl.MSELoss(), fl.HuberLoss(delta=100.0)):
+        with pytest.warns(fl.ConvergenceWarning, match="too nearly dependent"):
+            assert not fl.fit(X, y, loss, l2=1e-3, fit_intercept=False).success
