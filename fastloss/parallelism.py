@@ -8,8 +8,7 @@ number.
 
 import math
 import os
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ContextDecorator
 from contextvars import ContextVar
 from functools import cache
 
@@ -19,7 +18,8 @@ from fastloss.interrupts import import_whole
 __all__ = ["get_num_threads", "set_num_threads", "threads"]
 
 _everywhere: int | None = None
-_here: ContextVar[int | None] = ContextVar("fastloss_threads", default=None)
+# Those of the blocks that this is within, the innermost last.
+_here: ContextVar[tuple[int, ...]] = ContextVar("fastloss_threads", default=())
 
 NO_LIMIT = 2**31
 
@@ -33,6 +33,18 @@ def _openmp() -> int:
 # Read once, as OpenMP does: whoever starts a cluster of Dask finds it changed to 1 from then on, in
 # his own process too (distributed's Nanny sets it for the workers that it spawns).
 OPENMP = _openmp()
+
+
+def _affinity() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+# OpenMP binds each of its threads to a core where it is told to, Python's own as soon as it is
+# loaded: what that one may run on is not what the process may any more.
+BINDING = "OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY"
+_AT_FIRST = _affinity() if any(os.environ.get(name) for name in BINDING) else None
 
 
 def set_num_threads(count: int) -> None:
@@ -66,10 +78,11 @@ def set_num_threads(count: int) -> None:
     _everywhere = _checked(count)
 
 
-def threads(count: int) -> AbstractContextManager[None]:
-    """Let calls within a ``with`` block use so many threads at most, whatever was said for all.
+class threads(ContextDecorator):  # noqa: N801
+    """Let calls within a block or a function use so many threads, whatever was said for all.
 
-    Those of this Python thread, or of this task of asyncio: others go on as before.
+    A context manager and a decorator. Calls of this Python thread, or of this task of asyncio, are
+    meant: others go on as before.
 
     Parameters
     ----------
@@ -90,16 +103,17 @@ def threads(count: int) -> AbstractContextManager[None]:
     ...     print(fl.get_num_threads())
     1
     """
-    return _within(_checked(count))
 
+    def __init__(self, count: int) -> None:
+        self._count = _checked(count)
 
-@contextmanager
-def _within(count: int) -> Iterator[None]:
-    token = _here.set(count)
-    try:
-        yield
-    finally:
-        _here.reset(token)
+    def __enter__(self) -> None:
+        """Begin a block; there may be several of one object, within each other or in threads."""
+        _here.set((*_here.get(), self._count))
+
+    def __exit__(self, *_: object) -> None:
+        """Go back to what was said before."""
+        _here.set(_here.get()[:-1])
 
 
 def get_num_threads() -> int:
@@ -129,9 +143,8 @@ def get_num_threads() -> int:
 
 def limit() -> int:
     """Give the least of all that is known without Numba."""
-    asked = _here.get()
-    if asked is None:
-        asked = _everywhere
+    blocks = _here.get()
+    asked = blocks[-1] if blocks else _everywhere
     ceiling = min(cores(), _quota(), OPENMP)
     return ceiling if asked is None else min(asked, ceiling)
 
@@ -151,9 +164,7 @@ def _checked(count: int) -> int:
 def cores() -> int:
     """Give the cores that this process may run on."""
     # Asked each time, in less than a microsecond: it may change while a process runs.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return _AT_FIRST or _affinity()
 
 
 @cache

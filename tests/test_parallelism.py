@@ -77,10 +77,31 @@ def test_the_inner_of_two_blocks_counts_and_the_process_behind_both():
         assert used() == 1
 
 
+@needs_two
+def test_one_object_serves_many_blocks_and_a_function():
+    one = fl.threads(1)
+    for _ in range(2):
+        with one:
+            with fl.threads(2), one:
+                assert used() == 1
+            assert used() == 1
+        assert used() == 2
+    assert fl.threads(1)(used)() == 1
+
+
+@needs_two
+@pytest.mark.parametrize(
+    "variables", [{"OMP_PROC_BIND": "close"}, {"OMP_PROC_BIND": "spread"}, {"OMP_PLACES": "cores"}]
+)
+def test_threads_that_openmp_binds_to_cores_are_as_many(variables):
+    code = "for _ in range(2): print(fl.get_num_threads())"
+    assert set(printed(code, **variables)) == {str(fl.get_num_threads())}
+
+
 def test_it_comes_back_after_an_error():
     with pytest.raises(ZeroDivisionError), fl.threads(1):
         raise ZeroDivisionError
-    assert parallelism._here.get() is None
+    assert parallelism._here.get() == ()
 
 
 def test_more_than_there_are_is_as_many_as_there_are():
