@@ -13,7 +13,6 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from numba.core.dispatcher import Dispatcher
-from numba.core.errors import NumbaError
 
 from fastloss.formulas import FORMULAS, Formula
 
@@ -146,13 +145,3 @@ def _code_of(cls: type) -> list[Any]:
         if hasattr(cls, name):
             visit(getattr(cls, name))
     return found
-
-
-def uncompilable(formula: Any, error: NumbaError) -> TypeError:
-    """Turn Numba's error about a formula into one that names it."""
-    lines = (line.strip() for line in str(error).splitlines())
-    reason = next((line for line in lines if line and not line.startswith("Failed in")), "")
-    return TypeError(
-        f"the formula {formula!r} cannot be compiled; its methods must be what Numba can compile "
-        f"for one number r, and functions they call be decorated by numba.njit: {reason}"
-    )

@@ -5,10 +5,9 @@ from math import isfinite, prod
 from typing import Any, TypeAlias
 
 import numpy as np
-from numba.core.errors import NumbaError
 
 from fastloss.arrays import in_fortran_order
-from fastloss.binding import Itself, uncompilable
+from fastloss.binding import Itself
 from fastloss.cpu import elementwise, sums
 from fastloss.cpu.finished import marks, missing
 from fastloss.cpu.formula import bind
@@ -18,6 +17,7 @@ from fastloss.cpu.sizes import BLOCK, parallel_from
 from fastloss.cpu.threads import several
 from fastloss.formulas import Formula
 from fastloss.typing import Array
+from fastloss.uncompilable import compiling
 
 # The sum of each block of losses and the rounding error it leaves, where a total is asked for; and
 # those of its weights, where these are.
@@ -64,15 +64,13 @@ def evaluate(
         _keep_apart(vectors)
     bound = bind(formula, dtype), dtype.type(scale)
     plain = all(v is not None or a is None for v, a in zip(vectors, arrays, strict=True))
-    try:
+    with compiling(formula):
         if not plain:
             result = _in_pieces(arrays, vectors, dtype, *bound, total)
         elif input.size <= BLOCK:
             result = _single(vectors, *bound, total)
         else:
             result = large(vectors, *bound, total)
-    except NumbaError as error:
-        raise uncompilable(formula, error) from error
     _finish(grad, hess)
     return result
 
@@ -99,11 +97,8 @@ def total_and_weights(
         return None
     pairs = _pairs(-(-input.size // BLOCK), total=True, weights=True)
     outs = (None, None, None)
-    try:
-        with several(input.size, parallel_from(outs, total=True)) as threads:
-            _run(threads, (*vectors, *outs), bind(formula, dtype), dtype.type(1), pairs, None)
-    except NumbaError as error:
-        raise uncompilable(formula, error) from error
+    with compiling(formula), several(input.size, parallel_from(outs, total=True)) as threads:
+        _run(threads, (*vectors, *outs), bind(formula, dtype), dtype.type(1), pairs, None)
     return _add_up(pairs[0]), _add_up(pairs[1])
 
 

@@ -12,9 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import prange, types
-from numba.core.errors import NumbaError
 
-from fastloss.binding import uncompilable
 from fastloss.cpu import sparse, sparse_columns, sums
 from fastloss.cpu.design import FLOAT64, Design
 from fastloss.cpu.elementwise import fill
@@ -26,6 +24,7 @@ from fastloss.cpu.products import add_rows, combine, dots, summed
 from fastloss.cpu.threads import several
 from fastloss.formulas import Formula
 from fastloss.typing import Array, Vector
+from fastloss.uncompilable import compiling
 
 # Columns in Fortran order lie far from each other: so many are brought to the cache ahead. 5,000
 # columns of float64 are read at 0.58 of the speed of reading alone so, at 0.49 without.
@@ -243,11 +242,9 @@ def run(
         if formula is None:
             chosen(*arguments)
             return
-        try:
+        with compiling(formula):
             bound = bind(formula, FLOAT64)
             done = marks(bound, rest[-1].shape[0]) if threads else None
             chosen(bound, *arguments, done)
             if missing(done):
                 serial(bound, *arguments, None)
-        except NumbaError as error:
-            raise uncompilable(formula, error) from error

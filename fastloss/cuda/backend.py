@@ -9,10 +9,9 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from numba.core.errors import NumbaError
 
 from fastloss.arrays import Operands, caller_level, inverse, require_divisor, smallest_divisor
-from fastloss.binding import Itself, bind, uncompilable
+from fastloss.binding import Itself, bind
 from fastloss.cuda import elementwise, launch
 from fastloss.cuda.arrays import Device
 from fastloss.cuda.choice import EACH, EACH_OF_A_SUM, blocks_of, contiguous
@@ -20,6 +19,7 @@ from fastloss.cuda.jit import VECTOR_BYTES
 from fastloss.cuda.layout import PIECE, axes, first_element, pieces
 from fastloss.formulas import Formula
 from fastloss.typing import Array
+from fastloss.uncompilable import compiling
 
 ABSENT = ()
 FLOAT64 = np.dtype(np.float64)
@@ -46,10 +46,8 @@ def compute(
     assert isinstance(place, Device)
     with launch.active(place.index):
         call = _Call(formula, arrays, place, scale)
-        try:
+        with compiling(formula):
             return call.run(mean, value, (grad, hess), total, slot)
-        except NumbaError as error:
-            raise uncompilable(formula, error) from error
 
 
 class _Call:

@@ -7,9 +7,8 @@ than the library's products, which do the rest.
 from typing import Any
 
 import numpy as np
-from numba.core.errors import NumbaError
 
-from fastloss.binding import bind, uncompilable
+from fastloss.binding import bind
 from fastloss.cuda import launch, linear, parts
 from fastloss.cuda.address import addresses
 from fastloss.cuda.arrays import Device
@@ -21,6 +20,7 @@ from fastloss.formulas import Formula
 from fastloss.matrix import ArrayModel
 from fastloss.place import Place
 from fastloss.typing import Array, Vector
+from fastloss.uncompilable import compiling
 
 ABSENT = ()
 FLOAT64 = np.dtype(np.float64)
@@ -110,11 +110,8 @@ class Rows:
         ``w`` and the direction end with the intercept's entry. With a direction, the Hessian times
         it stands for the gradient.
         """
-        with launch.active(self._place.index):
-            try:
-                return self._run(bind(formula, FLOAT64), w, direction)
-            except NumbaError as error:
-                raise uncompilable(formula, error) from error
+        with launch.active(self._place.index), compiling(formula):
+            return self._run(bind(formula, FLOAT64), w, direction)
 
     def _run(self, formula: Any, w: Vector, direction: Vector | None) -> Vector:
         """Launch both kernels; what they need beside X, y and weight is one piece of memory."""

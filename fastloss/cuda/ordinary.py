@@ -10,15 +10,15 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from numba.core.errors import NumbaError
 
 from fastloss.arrays import smallest_divisor
-from fastloss.binding import Itself, bind, uncompilable
+from fastloss.binding import Itself, bind
 from fastloss.cuda import elementwise, launch
 from fastloss.cuda.backend import checked_total
 from fastloss.cuda.choice import contiguous
 from fastloss.cuda.jit import VECTOR_BYTES
 from fastloss.cuda.looks import Looks, looks_of
+from fastloss.uncompilable import compiling
 
 ABSENT = ()
 NO_OUTS = ABSENT, ABSENT, ABSENT
@@ -146,7 +146,7 @@ def _launch(
         divisor = float(size)
         scale = precision.type(1.0 / size)
     count, kernel, rest = chosen
-    try:
+    with compiling(formula):
         if summing is not None:
             own, sum_kernel, its_rest = summing
             sums = vector(pairs, 2 * own, FLOAT64)
@@ -171,6 +171,4 @@ def _launch(
                 slot = float(launch.fetch_at(total_at, 1, FLOAT64, stream)[0])
             elif slot is None:
                 slot = checked_total(launch.fetch_at(sum_at, 2, FLOAT64, stream), precision)
-    except NumbaError as error:
-        raise uncompilable(formula, error) from error
     return slot, *arrays[3:]

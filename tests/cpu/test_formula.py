@@ -11,7 +11,6 @@ import pytest
 
 import fastloss as fl
 from fastloss.cpu.formula import bind
-from fastloss.cpu.sizes import BLOCK
 from tests.registry import DTYPES, pair
 
 
@@ -92,22 +91,6 @@ def test_methods_compiled_by_numba_are_taken():
         hess = numba.njit(lambda self, r: 0.0)
 
     assert fl.Loss(Jitted(), "sum")([1.0, 2.0], [0.0, 0.0]) == 6.0
-
-
-def test_one_that_cannot_be_compiled_is_named():
-    class Wrong(NamedTuple):
-        def value(self, r):
-            return r.upper()
-
-        grad = hess = value
-
-    with pytest.raises(TypeError, match=r"the formula Wrong\(\) cannot be compiled"):
-        fl.Loss(Wrong())([1.0], [2.0])
-    many = np.ones(BLOCK + 1)
-    with pytest.raises(TypeError, match=r"the formula Wrong\(\) cannot be compiled"):
-        fl.Loss(Wrong())(many, 0 * many, many)
-    with pytest.raises(TypeError, match=r"the formula Wrong\(\) cannot be compiled"):
-        fl.fit(np.ones((4, 1)), np.arange(4.0), fl.Loss(Wrong()))
 
 
 def test_the_same_class_made_anew_runs_its_new_code():
