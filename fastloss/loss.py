@@ -1,5 +1,6 @@
 """A loss as an object: a formula and a reduction, called on arrays."""
 
+from copy import copy
 from typing import Any, TypeAlias
 
 from numpy.typing import ArrayLike
@@ -257,8 +258,12 @@ class Loss(Definition):
         return slopes, curvature
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle, by any protocol."""
-        return _restore, (type(self), self._formula, self._reduction)
+        """Pickle, by any protocol, with what a class of a user's own has put in."""
+        made = _restore, (type(self), self._formula, self._reduction)
+        state: tuple[dict[str, Any] | None, dict[str, Any]] = super().__getstate__()  # type: ignore[misc]
+        attributes, slots = state
+        own = {k: v for k, v in slots.items() if k not in Definition.__slots__}
+        return (*made, (attributes, own)) if attributes or own else made
 
 
 def _restore(cls: type[Loss], formula: Formula, reduction: Reduction) -> Loss:
@@ -278,4 +283,6 @@ def check_reduced(loss: object) -> None:
 def at_scale(loss: Loss, scale: float) -> Loss:
     """Give a loss of the same class whose threshold is 1.345 times this scale of the residuals."""
     formula: Any = type(loss._formula)
-    return _restore(type(loss), formula(TUNING * scale), loss._reduction)
+    scaled = copy(loss)
+    scaled._set(formula(TUNING * scale), loss._reduction)
+    return scaled

@@ -101,6 +101,44 @@ def test_copies_are_equal(loss):
     assert copy.deepcopy(loss) == loss
 
 
+class Named(fl.SmoothL1Loss):
+    """What users put into a class of their own."""
+
+    def __init__(self, name, beta):
+        super().__init__(beta=beta)
+        self.name = name
+
+
+class Slotted(fl.Loss):
+    __slots__ = ("name",)
+
+    def __init__(self, name, beta):
+        super().__init__(SmoothL1(beta))
+        self.name = name
+
+
+@pytest.mark.parametrize("cls", [Named, Slotted])
+def test_copies_of_a_class_derived_from_a_loss_keep_its_attributes(cls):
+    loss = cls("mine", 0.5)
+    loss(np.ones(3), np.zeros(3))
+    copies = [copy.copy(loss), copy.deepcopy(loss), *pickled(loss)]
+    assert all(again == loss and again.name == "mine" for again in copies)
+    assert {again([2.0], [0.0]) for again in copies} == {1.75}
+
+
+def pickled(loss):
+    protocols = range(pickle.HIGHEST_PROTOCOL + 1)
+    return [pickle.loads(pickle.dumps(loss, protocol)) for protocol in protocols]
+
+
+def test_a_fit_gives_a_loss_of_the_same_class_with_its_attributes():
+    X = np.arange(10.0)[:, None]
+    result = fl.fit(X, X[:, 0] + np.tile([0.1, -0.1], 5), Named("mine", "auto"))
+    assert type(result.loss) is Named
+    assert result.loss.name == "mine"
+    assert result.loss.beta == pytest.approx(1.345 * result.scale)
+
+
 def test_attributes_are_those_of_torch_and_cannot_be_set():
     loss = fl.SmoothL1Loss(reduction="sum", beta=0.5)
     assert (loss.reduction, loss.beta) == ("sum", 0.5)
