@@ -175,7 +175,8 @@ def page() -> str:
             parts.append(f"| {n:,} | {' | '.join(f'{row[name]:.1e}' for name in names)} |")
     parts += [
         "",
-        "The sum has the same bits for any number of threads, any memory layout, and alone or",
+        "The sum has the same bits for any number of threads, any memory layout (arrays that",
+        "all lie in Fortran order are added in that, to the last bit), and alone or",
         "beside the gradient; beside outputs larger than the last-level cache, whose blocks begin",
         "where a line of memory does, it may differ in the last bit. The tests prove both:",
         "`tests/cpu/test_elementwise.py`, `tests/cpu/test_streaming.py`, `tests/test_accuracy.py`.",

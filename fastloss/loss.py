@@ -1,7 +1,7 @@
 """A loss as an object: a formula and a reduction, called on arrays."""
 
 from copy import copy
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from numpy.typing import ArrayLike
 
@@ -260,7 +260,7 @@ class Loss(Definition):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle, by any protocol, with what a class of a user's own has put in."""
         made = _restore, (type(self), self._formula, self._reduction)
-        state: tuple[dict[str, Any] | None, dict[str, Any]] = super().__getstate__()  # type: ignore[misc]
+        state = cast("tuple[dict[str, Any] | None, dict[str, Any]]", super().__getstate__())
         attributes, slots = state
         own = {k: v for k, v in slots.items() if k not in Definition.__slots__}
         return (*made, (attributes, own)) if attributes or own else made

@@ -5,7 +5,7 @@ from math import nan
 
 import numpy as np
 
-from fastloss.arrays import Operands, caller_level, inverse, require_divisor
+from fastloss.arrays import Operands, caller_level, in_fortran_order, inverse, require_divisor
 from fastloss.cpu.evaluate import evaluate, output, total_and_weights, total_of
 from fastloss.formulas import Formula
 from fastloss.typing import Array
@@ -81,7 +81,9 @@ def _divisor(arrays: Operands) -> float:
     own = weight[(*axes, ...)]  # with the dots, an array even where there are no axes
     if not own.size:
         return 0.0
-    divisor: float = total_of(own, arrays.compute) * (weight.size / own.size)
+    # In the order of the losses, so that the weights' layout alone changes no bit.
+    total = total_of(own, arrays.compute, in_fortran_order(arrays.arrays))
+    divisor = total * (weight.size / own.size)
     require_divisor(divisor, arrays.compute)
     return divisor
 

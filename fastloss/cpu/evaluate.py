@@ -44,6 +44,7 @@ def evaluate(
     grad: Array | Folded | None = None,
     hess: Array | Folded | None = None,
     total: bool = False,
+    transposed: bool | None = None,
 ) -> float:
     """Write the outputs that are given; give the sum of the (weighted) values if ``total``.
 
@@ -51,13 +52,14 @@ def evaluate(
     float64. ``target=None`` is a target of 0. Nothing is checked here: see ``fastloss.arrays``.
 
     Elements go to blocks by their place in the inputs alone, so the sum has the same bits whatever
-    the outputs are, unless these go past the cache: then blocks begin where their lines do.
+    the outputs are, unless these go past the cache: then blocks begin where their lines do. They
+    are taken in C order; in Fortran order if all inputs lie in that, or as ``transposed`` says.
     """
     if input.size == 0:
         _finish(grad, hess)
         return 0.0
     arrays: Sequence[Any] = (input, target, weight, value, grad, hess)
-    if in_fortran_order(arrays[:INPUTS]):
+    if in_fortran_order(arrays[:INPUTS]) if transposed is None else transposed:
         arrays = [None if a is None else a.T for a in arrays]
     vectors = [None if a is None else flat(a, dtype) for a in arrays]
     if input.size >= BLOCK:
@@ -102,9 +104,9 @@ def total_and_weights(
     return _add_up(pairs[0]), _add_up(pairs[1])
 
 
-def total_of(array: Array, dtype: np.dtype[Any]) -> float:
-    """Sum an array as exactly as losses are summed."""
-    return evaluate(Itself(), array, None, None, dtype, total=True)
+def total_of(array: Array, dtype: np.dtype[Any], transposed: bool = False) -> float:
+    """Sum an array as exactly as losses are summed, in C order unless it is to be transposed."""
+    return evaluate(Itself(), array, None, None, dtype, total=True, transposed=transposed)
 
 
 def output(out: Array, shape: tuple[int, ...]) -> Array | Folded:

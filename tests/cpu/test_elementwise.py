@@ -1,5 +1,6 @@
 """Every loss, method, dtype, layout and size, against exact arithmetic or NumPy."""
 
+import itertools
 import math
 import subprocess
 import sys
@@ -123,6 +124,26 @@ def test_layout_changes_no_bit(layout, dtype, shape):
             np.testing.assert_array_equal(output, plain[name], err_msg=name)
     for name, output in all_outputs(loss, layout(x), layout(y), layout(np.ones_like(x))).items():
         np.testing.assert_allclose(output, plain[name], rtol=1e-14, err_msg=name)
+
+
+def test_arrays_are_added_in_c_order_unless_all_lie_in_the_other():
+    """Of random sizes, as one sum in sixty differs in its last bit where the order does."""
+    rng = np.random.default_rng(0)
+    loss = fl.SmoothL1Loss()
+    for shape in rng.integers(2, 100, (200, 2)):
+        x, y = rng.standard_normal((2, *shape))
+        weight = rng.random(shape)
+        value, grad = loss.value_and_grad(x, y, weight)
+        for turned in itertools.product([False, True], repeat=3):
+            if all(turned):
+                continue
+            pieces = zip((x, y, weight), turned, strict=True)
+            again = loss.value_and_grad(*(np.asfortranarray(a) if f else a for a, f in pieces))
+            assert again[0] == value
+            np.testing.assert_array_equal(again[1], grad)
+        fortran = [np.asfortranarray(a) for a in (x, y, weight)]
+        assert loss(*fortran) == loss(x.T.copy(), y.T.copy(), weight.T.copy())
+        assert loss(*fortran) == pytest.approx(value, rel=4.4e-16)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS[:-1], ids=lambda f: f.__name__)
