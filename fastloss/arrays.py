@@ -21,6 +21,8 @@ from fastloss.typing import Array
 # The precisions of the arithmetic.
 NATIVE = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
 
+# Elements that NumPy can count.
+MOST = sys.maxsize
 # How hard to search for an overlap of two arrays of exotic strides before assuming one.
 OVERLAP_WORK = 10_000
 
@@ -157,6 +159,10 @@ def _broadcast_shape(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...]:
     shape = _broadcast(x, y)
     if shape is None:
         raise ValueError(f"input and target must broadcast, got the shapes {x} and {y}")
+    if prod(shape) > MOST:
+        raise ValueError(
+            f"input and target must make at most {MOST} residuals, got the shapes {x} and {y}"
+        )
     if shape not in (x, y) and prod(shape) > max(prod(x), prod(y)):
         warnings.warn(
             f"input of shape {x} and target of shape {y} make residuals of shape {shape}, more "

@@ -218,7 +218,7 @@ def _check(method: str, tol: float, max_iter: int, callback: object) -> None:
         raise ValueError(f"method must be one of {', '.join(names)}, got {method!r}")
     tolerance = as_real("tol", tol)
     if tolerance.ndim or not 0 <= tolerance < np.inf:
-        raise ValueError(f"tol must be a number of at least 0, got {tol!r}")
+        raise ValueError(f"tol must be a finite number of at least 0, got {tol!r}")
     if isinstance(max_iter, bool) or not isinstance(max_iter, int | np.integer):
         raise TypeError(f"max_iter must be an integer, got {max_iter!r}")
     if max_iter < 1:

@@ -269,11 +269,12 @@ def test_a_column_against_a_row_warns():
         (((2, 3), (3, 2)), r"input and target must broadcast.*\(2, 3\) and \(3, 2\)"),
         (((3,), (3,), (2,)), r"weight must broadcast.*\(3,\), got \(2,\)"),
         (((3,), (3,), (2, 3)), r"weight must broadcast.*\(3,\), got \(2, 3\)"),
+        (((2**31, 1), (1, 2**33)), r"input and target must make at most \d+ residuals"),
     ],
 )
 def test_shapes_that_do_not_fit_are_named(method, shapes, words):
     with pytest.raises(ValueError, match=words):
-        call(fl.SmoothL1Loss(), method, *(np.ones(shape) for shape in shapes))
+        call(fl.SmoothL1Loss(), method, *(np.broadcast_to(1.0, shape) for shape in shapes))
 
 
 def test_scalars_and_lists_are_taken():

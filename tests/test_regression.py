@@ -125,7 +125,7 @@ def test_too_few_steps_are_told(outliers):
     [
         ({"method": "Nelder-Mead"}, ValueError, "method must be one of auto, CG.*'Nelder-Mead'"),
         ({"method": None}, ValueError, "method must be one of"),
-        ({"tol": -1}, ValueError, "tol must be a number of at least 0, got -1"),
+        ({"tol": -1}, ValueError, "tol must be a finite number of at least 0, got -1"),
         ({"tol": np.nan}, ValueError, "tol must be"),
         ({"tol": "a"}, TypeError, "tol must hold real numbers"),
         ({"max_iter": 0}, ValueError, "max_iter must be at least 1, got 0"),
