@@ -72,12 +72,10 @@ def minimise(
                 found = other
         if found is None:  # nothing lower to be found: at rounding that is the minimum
             promised = -float(here.gradient @ step)
-            converged = 0 <= promised <= max(rounding, ROUNDING * abs(here.value))
-            if not converged:
-                steps.reason = ": none leads lower from there"
-            elif left > UNSOLVED:
-                steps.reason = DEPENDENT
-            return here, converged and left <= UNSOLVED
+            least = 0 <= promised <= max(rounding, ROUNDING * abs(here.value))
+            converged = least and left <= UNSOLVED
+            steps.reason = "" if converged else ": none leads lower from there"
+            return here, converged
         stuck = frame.largest(found.gradient) > frame.largest(here.gradient) / 2
         if stuck and here.value - found.value <= STUCK * abs(here.value):
             steps.reason = "" if left <= UNSOLVED else DEPENDENT

@@ -35,13 +35,6 @@ class Columns:
         self._array, self._pages = np.asarray(array), pages
         self.shape, self.dtype = array.shape, array.dtype
 
-    def __getitem__(self, rows: slice) -> Array:
-        """Give rows, in memory of their own."""
-        low, high, _ = rows.indices(self.shape[0])
-        out = np.empty((high - low, self.shape[1]), self.dtype, "F")
-        self.read(low, high, out)
-        return out
-
     def read(self, low: int, high: int, out: Array) -> None:
         """Read rows from ``low`` to before ``high``."""
         for j in range(0, self.shape[1], TOGETHER):

@@ -31,7 +31,8 @@ class Stored:
 
     def __init__(self, name: str, value: Any) -> None:
         self.name = name
-        self.array = value if has_slices(value) else as_real(name, value)
+        sliced = isinstance(value, Columns) or has_slices(value)
+        self.array = value if sliced else as_real(name, value)
         require_real(name, self.array, value)
         self.shape: tuple[int, ...] = tuple(self.array.shape)
         self.dtype = precision(self.array.dtype)

@@ -141,3 +141,18 @@ def test_rows_that_are_met_exactly_end_a_fit_of_absolute_error(kind, l2):
     objective = fl.LinearObjective(X, y, fl.L1Loss(), l2=l2, fit_intercept=True)
     assert result.fun <= objective.value(np.r_[1.0, 2, 3, 4, 5, 0]) * (1 + 1e-9) + 1e-12
     assert fl.fit(X, 0 * y, fl.L1Loss(), l2=l2).success
+
+
+def test_of_a_threshold_too_small_to_be_met_the_better_point_is_kept():
+    """Hardly more rows than columns, and next to no penalty: the steps for a threshold run out."""
+    rng = np.random.default_rng(14)
+    n, p = (int(rng.integers(*span)) for span in ((10, 150), (1, 30)))
+    X = rng.standard_normal((n, p))
+    y = X @ rng.standard_normal(p) * 5 + rng.standard_cauchy(n)
+    loss, l2 = fl.L1Loss(reduction="sum"), 10 ** rng.uniform(-4, 1)
+    result = fl.fit(X, y, loss, l2=l2)
+    assert result.success
+    threshold = float(result.message.rpartition("= ")[2])
+    before = fl.fit(X, y, fl.SmoothL1Loss(beta=threshold, reduction="sum"), l2=l2)
+    objective = fl.LinearObjective(X, y, loss, l2=l2, fit_intercept=True)
+    assert result.fun <= objective.value(before.x) <= before.fun + n * threshold / 2

@@ -126,3 +126,19 @@ def test_columns_too_nearly_dependent_for_where_they_lie_are_told(monkeypatch):
     for loss in (fl.MSELoss(), fl.HuberLoss(delta=100.0)):
         with pytest.warns(fl.ConvergenceWarning, match="too nearly dependent"):
             assert not fl.fit(X, y, loss, l2=1e-3, fit_intercept=False).success
+
+
+def test_a_penalty_stays_with_rows_to_start_from_in_other_coordinates():
+    """As many rows that a fit starts from some of them."""
+    rng = np.random.default_rng(0)
+    u, v = rng.standard_normal((2, 20_000))
+    X = np.column_stack((1e6 * u, 1e6 * u + v))
+    y = v + 0.01 * rng.standard_normal(len(v))
+    y[::10] += 100
+    loss = fl.HuberLoss(delta=0.01, reduction="sum")
+    penalised, free = (fl.fit(X, y, loss, l2=l2) for l2 in (1e-6, 0.0))
+    assert penalised.success
+    objective = fl.LinearObjective(X, y, loss, l2=1e-6, fit_intercept=True)
+    assert penalised.fun == objective.value(penalised.x) <= objective.value(free.x) * (1 + 1e-9)
+    strong = fl.fit(X, y, loss, l2=100.0)
+    assert abs(strong.coef).sum() < 0.9 * abs(free.coef).sum()
