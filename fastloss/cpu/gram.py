@@ -12,15 +12,13 @@ import numpy as np
 from numba import prange, types
 
 from fastloss.cpu import sums
-from fastloss.cpu.design import MOST, Design, width_of
+from fastloss.cpu.design import Design, width_of
 from fastloss.cpu.elementwise import fill
 from fastloss.cpu.jit import choose, inner, kernel, parallel_kernel
 from fastloss.cpu.linear import gather, predict, run
 from fastloss.cpu.maybe import Maybe, mark, part
 from fastloss.cpu.vectors import WIDTH, add_to, drop, load, load_vector, multiply_add, store, zeros
-from fastloss.curvature import majorising, own
 from fastloss.formulas import Formula
-from fastloss.model import Asked
 from fastloss.typing import Array, Vector
 
 # Bytes of each copy of a tile: half of a first-level cache.
@@ -267,11 +265,6 @@ def evaluate(
         given = w, offsets, scale, majorising, design.rows, tile, width
         run(BLOCKS, here, target[rows], own_weight, *given, *results, formula=formula)
     return partial
-
-
-def gives(asked: Asked) -> bool:
-    """Whether it gives what is asked: for few columns, and curvatures that kernels know."""
-    return asked.means.size <= MOST and asked.curvature in (own, majorising)
 
 
 def whole(grams: Vector, ones: Vector) -> Array:

@@ -7,9 +7,10 @@ from numpy.typing import ArrayLike
 
 from fastloss.cpu import evaluate as elementwise
 from fastloss.cpu import gram, linear, sums
-from fastloss.cpu.design import FLOAT64, MOST, Design
+from fastloss.cpu.design import FLOAT64, Design
 from fastloss.cpu.formula import bind
 from fastloss.cpu.layout import vector
+from fastloss.cpu.one_pass import OnePass
 from fastloss.curvature import majorising
 from fastloss.formulas import Formula
 from fastloss.held import HeldRows
@@ -58,7 +59,7 @@ class Kept(NamedTuple):
     curvature: Vector
 
 
-class HostModel(HeldRows):
+class HostModel(OnePass, HeldRows):
     """Rows of a linear model, see :class:`fastloss.model.Model`."""
 
     def __init__(self, place: Place, X: ArrayLike, y: ArrayLike, weight: ArrayLike | None) -> None:
@@ -121,15 +122,7 @@ class HostModel(HeldRows):
             self._kept = Kept(key, curvature)
         return sums.total(found.totals), found.gradients.sum(axis=0)
 
-    @property
-    def one_pass(self) -> bool:
-        """Whether X has few columns."""
-        return self.shape[1] <= MOST
-
-    def curved(self, asked: Asked) -> Curved | None:
-        """Do so where the kernels do."""
-        if not gram.gives(asked):
-            return None
+    def _curved(self, asked: Asked) -> Curved:
         formula, w, scale, curvature, means, other = asked
         rows = self._design, self.y, self.weight
         found = gram.evaluate(formula, *rows, w, scale, means, curvature is majorising)

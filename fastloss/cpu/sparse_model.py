@@ -8,7 +8,7 @@ from fastloss.cpu.design import Design
 from fastloss.cpu.model import HostModel, diagonal_of
 from fastloss.cpu.sparse import centred, compressed
 from fastloss.formulas import Formula
-from fastloss.model import Asked, Curvature
+from fastloss.model import Curvature
 from fastloss.place import Place
 from fastloss.typing import Array, Vector
 
@@ -29,11 +29,8 @@ class SparseModel(HostModel):
 
     @property
     def one_pass(self) -> bool:
-        """It is not."""
+        """It is not: SciPy's product of sparse matrices makes few zeros."""
         return False
-
-    def curved(self, asked: Asked) -> None:
-        """Leave it to two passes: SciPy's product of sparse matrices makes few zeros."""
 
     def head(self, count: int) -> None:
         """Leave it: most entries are zero."""

@@ -10,6 +10,7 @@ import numpy as np
 from fastloss.cpu import gram, linear
 from fastloss.cpu.design import MOST, Design
 from fastloss.cpu.layout import vector
+from fastloss.cpu.one_pass import OnePass
 from fastloss.curvature import majorising
 from fastloss.dask import schedulers, versions, work
 from fastloss.dask.chunks import Chunks
@@ -29,7 +30,7 @@ from fastloss.typing import Array, Vector
 LOOK_BYTES = 1 << 26
 
 
-class DaskModel:
+class DaskModel(OnePass):
     """Rows of a linear model, see :class:`fastloss.model.Model`.
 
     Nothing but weights is computed before something is asked for. Then a task for each chunk gives
@@ -55,7 +56,7 @@ class DaskModel:
             )
         self.X, self.y, self.weight = X, y, weight
         met = rows(X, y, weight)
-        self.shape: tuple[int, int] = met.X.shape
+        self._shape: tuple[int, int] = met.X.shape
         client = schedulers.client_of(schedulers.in_force())
         if client is not None:
             versions.check(client)
@@ -66,6 +67,11 @@ class DaskModel:
         self._count = float(self.shape[0])
         if met.weight is not None:
             self._count = _sum_of_weights(met.weight, "weight" in met.held)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape of X."""
+        return self._shape
 
     def count(self) -> float:
         """Give the number of rows, or the sum of their weights."""
@@ -83,15 +89,7 @@ class DaskModel:
         found = self._pass(work.evaluated, formula, w, scale, direction)
         return sum(found.total), found.arrays[0]
 
-    @property
-    def one_pass(self) -> bool:
-        """Whether X has few columns."""
-        return self.shape[1] <= MOST
-
-    def curved(self, asked: Asked) -> Curved | None:
-        """Do so where the kernels do."""
-        if not gram.gives(asked):
-            return None
+    def _curved(self, asked: Asked) -> Curved:
         formula, w, scale, curvature, means, other = asked
         found = self._pass(work.curved, formula, w, scale, means, curvature is majorising, other)
         gradient, grams, ones, *beside = found.arrays

@@ -6,11 +6,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fastloss.cpu import gram, sums
-from fastloss.cpu.design import MOST, Design
+from fastloss.cpu import sums
+from fastloss.cpu.design import Design
 from fastloss.cpu.evaluate import total_of
 from fastloss.cpu.layout import vector
 from fastloss.cpu.model import gram_of
+from fastloss.cpu.one_pass import OnePass
 from fastloss.curvature import majorising
 from fastloss.formulas import Formula
 from fastloss.model import COEFFICIENTS, Asked, Curvature, Curved, Model, check_weights
@@ -43,7 +44,7 @@ class Total(Protocol):
         """Add some rows."""
 
 
-class StreamedModel:
+class StreamedModel(OnePass):
     """Rows of a linear model, see :class:`fastloss.model.Model`.
 
     Blocks of rows have the bounds that they have in memory, where so much memory may be used, and
@@ -64,7 +65,6 @@ class StreamedModel:
 
     def __init__(self, rows: Rows, X: Any, y: Any, weight: Any, memory: int) -> None:
         self.X, self.y, self.weight = X, y, weight
-        self.shape = rows.shape
         self._rows = rows
         self._memory = memory
         self._look_bytes = int(LOOK_SHARE * memory)
@@ -93,6 +93,11 @@ class StreamedModel:
         rows: int = min(n, count * whole)
         return rows
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape of X."""
+        return self._rows.shape
+
     def count(self) -> float:
         """Give the number of rows, or the sum of their weights."""
         return self._count
@@ -105,15 +110,7 @@ class StreamedModel:
         self._read(found)
         return found.total, found.gradient
 
-    @property
-    def one_pass(self) -> bool:
-        """Whether X has few columns."""
-        return self.shape[1] <= MOST
-
-    def curved(self, asked: Asked) -> Curved | None:
-        """Do so where the kernels do."""
-        if not gram.gives(asked):
-            return None
+    def _curved(self, asked: Asked) -> Curved:
         formula, w, scale, curvature, means, other = asked
         found = Quadratic(formula, w, scale, means, curvature is majorising)
         if other is None:
