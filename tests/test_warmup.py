@@ -91,6 +91,13 @@ def test_a_warm_loss_computes():
     assert fl.L1Loss()(np.array([3.0]), np.array([1.0])) == 2.0
 
 
+def test_one_thread_has_kernels_for_large_arrays_too():
+    given = {"dtypes": "float64", "methods": "grad"}
+    with fl.threads(1):
+        alone = fl.warmup([fl.L1Loss()], **given)
+    assert alone == fl.warmup([fl.L1Loss()], **given) > 1
+
+
 @pytest.mark.parametrize("name", ["losses", "dtypes", "methods"])
 def test_what_is_no_iterable_is_named(name):
     with pytest.raises(TypeError, match=f"{name} must be an iterable, got 1"):

@@ -10,7 +10,6 @@ import numba
 import numpy as np
 
 from fastloss.cpu import elementwise, evaluate, sums
-from fastloss.cpu.finished import marks, missing
 from fastloss.cpu.formula import bind
 from fastloss.cpu.memory import beyond_cache
 from fastloss.cpu.sizes import BLOCK, PARALLEL_FROM
@@ -85,17 +84,13 @@ class Ready:
         pairs = np.empty((-(-size // BLOCK), 2)) if summed else None
         with several(size, PARALLEL_FROM[kind]) as threads:
             kernel = self._of_blocks.get((kind, threads)) or self._kernel(kind, threads)
-            done = marks(self.formula, -(-size // BLOCK)) if threads else None
             arguments = self.formula, input, target, None, scale, value, grad, hess, pairs
-            kernel(*arguments, None, None, done)
-            if missing(done):
-                self._kernel(kind, False)(*arguments, None, None, None)
+            kernel(*arguments, None, None, None)
         return (0.0 if pairs is None else sums.total(pairs)), True
 
     def _kernel(self, kind: str, threads: bool) -> Any:
         kernel: Any = elementwise.parallel if threads else elementwise.serial
-        done = marks(self.formula, 1) if threads else None
-        found = self._compiled(kernel, kind, np.empty((1, 2)), done)
+        found = self._compiled(kernel, kind, np.empty((1, 2)), None)
         self._of_blocks[kind, threads] = found
         return found
 

@@ -12,6 +12,7 @@ from tests import choices
 
 X = np.arange(200, dtype=np.float32)
 PAIRS = np.zeros((3, 2))
+DONE = np.zeros(3, np.bool_)
 MSE = SquaredError()
 MATRIX = np.arange(12.0).reshape(3, 4)
 
@@ -20,6 +21,7 @@ CHOICES = [
     (maybe.part, maybe._part, [(None, 2, 5), (X, 2, 5)]),
     (maybe.alive, maybe._alive, [(X,)]),
     (maybe.row, maybe._row, [(None, 1), (MATRIX, 1)]),
+    (maybe.mark, maybe._mark, [(None, 1), (DONE, 1)]),
     (maybe.keep, maybe._keep, [(None, 1, 2.0, 3.0), (PAIRS, 1, 2.0, 3.0)]),
     (
         maybe.in_order,
