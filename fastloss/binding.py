@@ -57,6 +57,8 @@ class Itself(NamedTuple):
         return T(0)
 
 
+# Those that are compiled, the last one if a formula has it.
+METHODS = "value", "grad", "hess", "scaled_grad"
 BUILT_IN: frozenset[type] = frozenset((*FORMULAS, Itself))
 
 
@@ -141,7 +143,7 @@ def _code_of(cls: type) -> list[Any]:
             if isinstance(constant, python_types.CodeType):
                 visit_code(constant, function)
 
-    for name in ("value", "grad", "hess", "scaled_grad"):
+    for name in METHODS:
         if hasattr(cls, name):
             visit(getattr(cls, name))
     return found

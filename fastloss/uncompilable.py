@@ -8,11 +8,10 @@ import numpy as np
 from numba.core import types
 from numba.core.errors import NumbaError, UnsupportedBytecodeError
 
-from fastloss.binding import BUILT_IN, bind
+from fastloss.binding import BUILT_IN, METHODS, bind
 from fastloss.formulas import Formula
 
 FLOAT64 = np.dtype(np.float64)
-METHODS = "value", "grad", "hess", "scaled_grad"
 
 
 class compiling:  # noqa: N801
