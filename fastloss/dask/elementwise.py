@@ -151,8 +151,8 @@ def _block(
     return (
         found,
         None if value is None else place.give(value),
-        None if grad is None else place.give(grad.reshape(padded)),
-        None if hess is None else place.give(hess.reshape(padded)),
+        None if grad is None else place.give(grad).reshape(padded),
+        None if hess is None else place.give(hess).reshape(padded),
     )
 
 
