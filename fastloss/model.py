@@ -149,6 +149,20 @@ def check_vector(name: str, shape: tuple[int, ...], n: int) -> None:
         raise ValueError(f"{name} must have the shape ({n},), one for each row of X, got {shape}")
 
 
+def check_each_weight(
+    weight: Vector, low: int = 0, where: Callable[[int], str] = lambda row: ""
+) -> None:
+    """Raise ValueError if a weight is negative or NaN, naming the first such row.
+
+    They are those from row ``low`` on; ``where`` says in which file a row lies.
+    """
+    if weight.min() >= 0:
+        return
+    first = int(np.flatnonzero(~(weight >= 0))[0])
+    place = ", ".join(filter(None, (f"row {low + first}", where(low + first))))
+    raise ValueError(f"weight must not be negative or NaN, got {weight[first]} in {place}")
+
+
 def check_weights(low: float, total: float) -> None:
     """Raise ValueError unless the least weight and the sum of weights are in range."""
     if not low >= 0:

@@ -49,7 +49,7 @@ class LinearObjective(Objective):
     device : {None, 'cpu', 'cuda', 'cuda:N'}
         Where to compute; by default where X, y and the weights live.
     memory_limit : int
-        Bytes that an X on disk may take, see the notes; default 1 GB.
+        Bytes that an X on disk may take, at least 1,000,000, see the notes; default 1 GB.
 
     Raises
     ------
@@ -69,9 +69,10 @@ class LinearObjective(Objective):
     most); and, as ``X``, the path of a Parquet file or of a folder of them, or a
     ``pyarrow.dataset.Dataset``, whose columns ``y`` and ``weight`` then name; all others are
     features. :class:`fastloss.stream.parquet.Parquet` chooses some, with None for ``y``. The bits
-    are those of the same rows in memory, in C order if they have to be converted, where an X has at
-    most 16 times the limit (a sum of weights may differ in the last one); with less memory blocks
-    are cut, and results differ by rounding. What is in memory, but so that kernels cannot read it
+    are those of the same rows in memory, in C order if they have to be converted, with a limit of
+    256 MB and more for an X of at most 16 times the limit and 16 bytes a row or more (a sum of
+    weights may differ in the last one); with less memory blocks are cut, and results differ by
+    rounding. What is in memory, but so that kernels cannot read it
     (columns with gaps, integers, another byte order), is converted by blocks, too, if the copy
     would take more than 32 MB.
 
@@ -79,8 +80,9 @@ class LinearObjective(Objective):
     chunks, rows that are kept as a sample, residuals of a block. It does not count y and weights
     that are in memory, results, compiled code (50 MB and more where it is compiled anew), the
     8 MB blocks that more than 256 columns are multiplied out in, and what Arrow keeps beyond an
-    estimate. A memory map's pages come in pieces of up to some MB, in Fortran order for each
-    column; those of one that was opened in mode 'c' are not given back.
+    estimate. A warning says where chunks or row groups are so large that the limit cannot be kept.
+    A memory map's pages come in pieces of up to some MB, in Fortran order for each column; those of
+    one that was opened in mode 'c' are not given back.
 
     Of Dask arrays (X, y or the weights; NumPy arrays beside them are cut alike), rows are evaluated
     chunk by chunk where Dask's scheduler puts them, and only coefficients and sums travel. Nothing

@@ -83,8 +83,16 @@ GOOD = {"X": np.ones((4, 2)), "y": np.ones(4)}
         ({"y": np.ones(4, object)}, TypeError, "y must hold real numbers"),
         ({"weight": np.ones(3)}, ValueError, r"weight must have the shape \(4,\)"),
         ({"weight": 2.0}, ValueError, r"weight must have the shape \(4,\)"),
-        ({"weight": [1, 1, 1, -1]}, ValueError, "weight must not be negative or NaN, got -1"),
-        ({"weight": [1, 1, 1, np.nan]}, ValueError, "weight must not be negative or NaN, got nan"),
+        (
+            {"weight": [1, 1, 1, -1]},
+            ValueError,
+            "weight .* negative or NaN, got -1.0 in row 3",
+        ),
+        (
+            {"weight": [1, 1, 1, np.nan]},
+            ValueError,
+            "weight .* negative or NaN, got nan in row 3",
+        ),
         ({"weight": np.zeros(4)}, ValueError, "weight must have a positive finite sum, got 0.0"),
         ({"weight": [1, 1, 1, np.inf]}, ValueError, "weight must have a positive finite sum"),
         ({"weight": [1e308] * 4}, ValueError, "weight must have a positive finite sum, got inf"),

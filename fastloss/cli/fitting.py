@@ -122,5 +122,5 @@ def _fitting(
             )
     except (ValueError, ArithmeticError, RuntimeError) as error:
         if data.streamed:
-            streamed.check_finite(data)
+            streamed.check_finite(data, arguments.target)
         raise CommandError(f"cannot fit {arguments.file}: {error}") from error

@@ -21,7 +21,8 @@ def check_output(path: Path, source: Path) -> None:
     Raises
     ------
     CommandError
-        If the folder does not exist, or something else than a file is there.
+        If the folder does not exist, or something else than a file is there; or if it lies in the
+        folder of the data, all of whose files are read.
     """
     if not path.parent.is_dir():
         raise CommandError(f"the folder of --output {path} does not exist")
@@ -29,6 +30,8 @@ def check_output(path: Path, source: Path) -> None:
         raise CommandError(f"--output {path} is not a file")
     if path.exists() and source.exists() and path.samefile(source):
         raise CommandError(f"--output {path} would replace the data")
+    if source.is_dir() and source.resolve() in path.resolve().parents:
+        raise CommandError(f"--output {path} must lie outside {source}, whose files are the data")
 
 
 def write(path: Path, text: str) -> None:

@@ -69,17 +69,22 @@ def open_rows(
     return found
 
 
-def check_finite(data: Data) -> None:
-    """Raise CommandError if a value is not finite, naming the first such row."""
+def check_finite(data: Data, target: str) -> None:
+    """Raise CommandError if a value is not finite, naming the first such row and its column."""
     from fastloss.cpu.model import first_bad_rows
 
     for block in data.X.blocks(ROWS):
         bad = first_bad_rows(block.X, block.y)
         if bad:
             row = min(bad.values())
+            wrong = np.flatnonzero(~np.isfinite([block.y[row], *block.X[row]]))[0]
+            name = [target, *data.features][wrong]
+            number = block.low + row
+            where = data.X.where(number, first=1)
             raise CommandError(
-                f"missing, NaN or infinite values, first in row {block.low + row + 1}: leave such "
-                "rows out of the file, or raise --memory-limit and give --drop-missing"
+                f"missing, NaN or infinite values, first in row {number + 1}"
+                f"{where and f' ({where})'}, column {name!r}: leave such rows out of the file, or "
+                "raise --memory-limit and give --drop-missing"
             )
 
 
@@ -121,11 +126,14 @@ def _check_csv(path: Path, target: str, features: Sequence[str] | None, memory: 
 
 def _parquet(path: Path, target: str, features: Sequence[str] | None) -> Data | None:
     try:
+        from fastloss.stream.files import UnlistedColumnsError
         from fastloss.stream.parquet import Parquet
     except ImportError:
         raise needs_pyarrow(path.suffix or "Parquet") from None
     try:
         rows = Parquet(path, target, features)
+    except UnlistedColumnsError as error:
+        raise CommandError(str(error)) from None
     except (OSError, TypeError, ValueError):
         return None  # what is wrong is said where files are read whole
     return Data(rows, None, rows.features, 0)

@@ -20,6 +20,7 @@ from fastloss.model import (
     Curvature,
     Curved,
     Model,
+    check_each_weight,
     check_matrix,
     check_vector,
     check_weights,
@@ -71,7 +72,8 @@ class HostModel(OnePass, HeldRows):
             self.weight = self._vector("weight", place.array("weight", weight))
             with np.errstate(over="ignore"):  # an infinite sum is refused
                 total = float(self.weight.sum(dtype=np.float64))
-            check_weights(self.weight.min(), total)
+            check_each_weight(self.weight)
+            check_weights(0.0, total)
         self._design = self._describe()
         self._kept: Kept | None = None
 

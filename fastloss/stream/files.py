@@ -4,6 +4,8 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from itertools import accumulate
 from os import PathLike
+from pathlib import PurePosixPath
+from posixpath import commonpath
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -20,6 +22,20 @@ class File(NamedTuple):
     low: int
     """The number of its first row."""
     footer: Any
+
+
+class Most(NamedTuple):
+    """What row groups have at most."""
+
+    rows: int
+    column_bytes: int
+    """Of a column, as they are in the file."""
+    dictionaries: bool
+    """Whether there are any."""
+
+
+class UnlistedColumnsError(ValueError):
+    """All other columns are to be the features, where files do not tell which these are."""
 
 
 class Files:
@@ -47,16 +63,47 @@ class Files:
         if isinstance(source, dataset.Dataset):
             _refuse_filter(source, self.rows)
         self.schema = self._files[0].footer.schema.to_arrow_schema()
+        self._outside = _outside(source, found.files, self.schema.names)
 
-    def of_row(self, row: int) -> str:
-        """Name the file that has a row."""
-        path: str = next(file.path for file in reversed(self._files) if file.low <= row)
-        return path
+    def of_row(self, row: int) -> File:
+        """Give the file that has a row."""
+        found: File = next(file for file in reversed(self._files) if file.low <= row)
+        return found
 
-    def longest_group(self) -> int:
-        """Give the rows of the longest row group."""
-        footers = (file.footer for file in self._files)
-        return max(int(rows) for footer in footers for rows in _group_rows(footer))
+    def most_of_a_group(self, names: Sequence[str]) -> Most:
+        """Say what the largest of the row groups have of these columns."""
+        rows = size = 0
+        dictionaries = False
+        for _, _, footer in self._files:
+            wanted = [i for i, name in enumerate(footer.schema.names) if name in names]
+            for group in map(footer.row_group, range(footer.num_row_groups)):
+                rows = max(rows, group.num_rows)
+                for column in map(group.column, wanted):
+                    size = max(size, column.total_compressed_size)
+                    dictionaries |= column.has_dictionary_page
+        return Most(rows, size, dictionaries)
+
+    def check_others(self) -> None:
+        """See that no column is missed where all that are not named otherwise are features.
+
+        Raises
+        ------
+        UnlistedColumnsError
+            If there are columns beside those of the first file.
+        """
+        if self._outside:
+            raise UnlistedColumnsError(
+                f"{self.name} has columns that only the names of its folders or its schema say, "
+                f"{_listed(self._outside)}: they are not read, so name the features, or write "
+                "these columns into the files"
+            )
+        for path, _, footer in self._files:
+            later = set(footer.schema.to_arrow_schema().names) - set(self.schema.names)
+            if later:
+                raise UnlistedColumnsError(
+                    f"{path} has columns that {self._files[0].path} has not, "
+                    f"{_listed(sorted(later))}: name the features"
+                )
 
     def check(self, names: Sequence[str]) -> None:
         """See that each file has the columns, in the types of the first one."""
@@ -65,7 +112,8 @@ class Files:
             schema = footer.schema.to_arrow_schema()
             for name in names:
                 if (count := schema.names.count(name)) != 1:
-                    raise ValueError(f"{path} has {count or 'no'} columns {name!r}, {first} one")
+                    found = f"{count} columns" if count else "no column"
+                    raise ValueError(f"{path} has {found} {name!r}, where {first} has one")
                 kind, expected = schema.field(name).type, self.schema.field(name).type
                 if kind != expected:
                     raise TypeError(
@@ -119,6 +167,19 @@ def _open(source: Any) -> Any:
     if not isinstance(source.format, dataset.ParquetFileFormat):
         raise TypeError(f"source must have Parquet files, got {source.format.default_extname}")
     return source
+
+
+def _outside(source: Any, paths: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Name the columns that are not in the files, as in ``k=1/part.parquet``."""
+    if isinstance(source, dataset.Dataset):
+        return [name for name in source.schema.names if name not in names]
+    shared = len(commonpath(paths))
+    folders = (part for path in paths for part in PurePosixPath(path[shared:]).parts[:-1])
+    return sorted({folder.partition("=")[0] for folder in folders if "=" in folder})
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names))
 
 
 def _refuse_filter(source: dataset.Dataset, rows: int) -> None:

@@ -14,7 +14,15 @@ from fastloss.cpu.model import gram_of
 from fastloss.cpu.one_pass import OnePass
 from fastloss.curvature import majorising
 from fastloss.formulas import Formula
-from fastloss.model import COEFFICIENTS, Asked, Curvature, Curved, Model, check_weights
+from fastloss.model import (
+    COEFFICIENTS,
+    Asked,
+    Curvature,
+    Curved,
+    Model,
+    check_each_weight,
+    check_weights,
+)
 from fastloss.parallelism import get_num_threads
 from fastloss.progress import Watch
 from fastloss.scale import Spread
@@ -219,12 +227,13 @@ class StreamedModel(OnePass):
         return self._look
 
     def _sum_of_weights(self) -> float:
-        parts, low = [], np.inf
+        parts, low = [], 0
         for weight in self._weights():
+            check_each_weight(weight, low, self.where)
             parts.append((total_of(weight, weight.dtype), 0.0))
-            low = min(low, float(weight.min()))
+            low += weight.size
         total = sums.total(np.array(parts))
-        check_weights(low, total)
+        check_weights(0.0, total)
         return total
 
     def _all_weights(self) -> Vector | None:

@@ -32,13 +32,15 @@ LEAST_ROWS, MOST_ROWS = 1 << 14, 1 << 17
 BLOCK_BYTES = 1 << 24
 # What a column's pages are read through.
 BUFFER = 1 << 16
+LEAST_BUFFER = 1 << 12
 # For each thread, so that one with wide columns keeps no other waiting.
 PARTS = 2
-# What Arrow holds for a column: a page, its decompressed form, a dictionary, each of 1 MiB as it
-# writes them; and what its allocator keeps. A pass over 20 columns grew by 50 (uncompressed) to 170
-# MB (snappy) beside the blocks, over 500 columns by 1,400. Arrow's own scanner of data sets holds
-# row groups as well: 20 columns took 700 to 900 MB, with short readahead 250.
-PAGES = 3 << 20
+# What Arrow holds for a column: a page, and a dictionary as it is in the file and decoded, each of
+# 1 MiB as it writes them; and what its allocator keeps. A pass over 20 columns grew by 50
+# (uncompressed) to 170 MB (snappy) beside the blocks; over 300 columns of 100,000 rows in one group
+# by 580, without dictionaries by 100, in groups of 5,000 by 70. Arrow's own scanner of data sets
+# holds row groups as well: 20 columns took 700 to 900 MB, with short readahead 250.
+PAGE = 1 << 20
 KEPT = 1 << 26
 
 
@@ -50,8 +52,8 @@ class Parquet:
     Parameters
     ----------
     source : path or pyarrow.dataset.Dataset
-        A file, a folder of files, or a data set of them. What the names of folders say is no
-        column.
+        A file, a folder of files, or a data set of them. What the names of folders say, as in
+        ``k=1/part.parquet``, is not read.
     target : str
         The column to predict.
     features : sequence of str, optional
@@ -66,7 +68,8 @@ class Parquet:
     TypeError
         If a column does not hold numbers, or not of the same type in each file.
     ValueError
-        If a column is not there, is given or found twice, or there are no files or rows.
+        If a column is not there, is given or found twice, or there are no files or rows; or if
+        ``features`` is not given and there are columns beside those of the first file.
     """
 
     def __init__(
@@ -78,11 +81,15 @@ class Parquet:
     ) -> None:
         self._files = Files(source)
         schema = self._files.schema
+        if features is None:
+            self._files.check_others()
         self.features = tuple(choose(self._files.name, schema.names, target, features, weight))
         self._vectors = (target,) if weight is None else (target, weight)
         self._names = (*self.features, *self._vectors)
         self._dtypes = {name: _dtype(name, schema.field(name).type) for name in self._names}
         self._files.check(self._names)
+        self._most = self._files.most_of_a_group(self._names)
+        self._buffer_bytes = min(BUFFER, max(LEAST_BUFFER, self._most.column_bytes))
         check_matrix(self.shape)
 
     @property
@@ -103,8 +110,13 @@ class Parquet:
     def rows_within(self, budget: int) -> int:
         """Give the most rows to a block with which a pass holds about ``budget`` bytes."""
         row = self._row_bytes()
-        pages = min(PAGES * len(self._names), 2 * row * self._files.longest_group())
-        return shared.rows_within(budget, row, pages + 2 * row * self._batch_rows() + KEPT)
+        beside = self.least_memory() + 2 * row * self._batch_rows() + KEPT
+        return shared.rows_within(budget, row, beside)
+
+    def least_memory(self) -> int:
+        """Give the bytes of pages that are held beside the blocks."""
+        pages = 3 if self._most.dictionaries else 1
+        return len(self._names) * (self._buffer_bytes + pages * min(PAGE, 8 * self._most.rows))
 
     def block(self, low: int, high: int) -> Block:
         """Read the rows from ``low`` to before ``high``, and what their row groups have before."""
@@ -117,9 +129,11 @@ class Parquet:
         shared.check_blocks(self.shape[0], rows, low)
         return paced(ahead(self._read(rows, low), ALIVE - 1))
 
-    def where(self, row: int) -> str:
-        """Say in which file a row lies."""
-        return f"in {self._files.of_row(row)}"
+    def where(self, row: int, first: int = 0) -> str:
+        """Say in which file a row lies, and as which of its rows."""
+        file = self._files.of_row(row)
+        number = f"row {row - file.low + first} " if file.low else ""
+        return f"{number}in {file.path}"
 
     def _read(self, rows: int, low: int) -> Generator[Block, None, None]:
         """Read on several threads, each some of the columns, from the pages right into the block.
@@ -132,7 +146,8 @@ class Parquet:
         buffers = cycle([self._buffer(most) for _ in range(ALIVE)])
         threads = min(pa.cpu_count(), limit())
         count = min(len(self._names), PARTS * threads)
-        parts = [self._part(self._names[i::count], low) for i in range(count)]
+        batch = min(rows, self._batch_rows())
+        parts = [self._part(self._names[i::count], batch, low) for i in range(count)]
         with ThreadPoolExecutor(threads, "fastloss-parquet") as pool:
             for at in range(low, n, rows):
                 size = min(rows, n - at)
@@ -144,11 +159,13 @@ class Parquet:
                 deque(pool.map(lambda job: job[0].fill(job[1]), each), 0)
                 yield Block(at, X, vectors[0], vectors[1] if vectors[1:] else None)
 
-    def _part(self, names: Sequence[str], low: int) -> Part:
-        return Part(names, self._files.batches(names, self._batch_rows(), BUFFER, low))
+    def _part(self, names: Sequence[str], rows: int, low: int) -> Part:
+        return Part(names, self._files.batches(names, rows, self._buffer_bytes, low))
 
     def _batch_rows(self) -> int:
-        return min(MOST_ROWS, max(LEAST_ROWS, BATCH_BYTES // self._row_bytes()))
+        """Give the rows of a batch at most, for all of which Arrow takes memory at once."""
+        rows = min(MOST_ROWS, max(LEAST_ROWS, BATCH_BYTES // self._row_bytes()))
+        return max(1, min(rows, self._most.rows))
 
     def _buffer(self, rows: int) -> list[Array]:
         X: Array = np.empty(rows * len(self.features), self.dtype)

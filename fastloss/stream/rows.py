@@ -1,5 +1,7 @@
 """What streaming asks of rows that lie on disk, and what its sources share."""
 
+import errno
+import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -52,6 +54,9 @@ class Rows(Protocol):
         of a small budget: blocks have a quarter of it, and a row, whatever that comes to.
         """
 
+    def least_memory(self) -> int:
+        """Give the bytes that are held beside blocks, however short these are."""
+
     def block(self, low: int, high: int) -> Block:
         """Read the rows from ``low`` to before ``high``, into memory of their own."""
 
@@ -70,8 +75,11 @@ class Rows(Protocol):
             If rows cannot be read, on the way, naming which.
         """
 
-    def where(self, row: int) -> str:
-        """Say in which file a row lies, see :meth:`fastloss.model.Model.where`."""
+    def where(self, row: int, first: int = 0) -> str:
+        """Say in which file a row lies, see :meth:`fastloss.model.Model.where`.
+
+        Rows of a file are counted from ``first``.
+        """
 
 
 def rows_within(budget: int, row: int, beside: int, alive: int = ALIVE) -> int:
@@ -104,6 +112,9 @@ def reading(what: object) -> Iterator[None]:
         yield
     except MemoryError:
         raise
+    except (FileNotFoundError, PermissionError) as error:
+        code = errno.ENOENT if isinstance(error, FileNotFoundError) else errno.EACCES
+        raise OSError(code, os.strerror(code), str(what)) from error  # which makes it one of these
     # The libraries promise no set of exceptions: damaged data come out as RuntimeError, KeyError,
     # ValueError and others.
     except Exception as error:

@@ -74,10 +74,14 @@ class Slices:
         large = self._in_memory() or isinstance(array, Columns)
         return VIEW_BYTES if large else READ_BYTES
 
+    def least_memory(self) -> int:
+        """Give the bytes of the chunks that are held beside the blocks."""
+        return sum(stored.beside() for stored in self._all())
+
     def rows_within(self, budget: int) -> int:
         """Give the most rows to a block with which a pass holds about ``budget`` bytes."""
         row = sum(stored.bytes_of(1) for stored in self._all())
-        beside = sum(stored.beside() for stored in self._all())
+        beside = self.least_memory()
         # None is read ahead of what lies in memory.
         alive = 1 if self._in_memory() else shared.ALIVE
         return shared.rows_within(budget, row, beside, alive)
@@ -96,7 +100,7 @@ class Slices:
         blocks = self._read(rows, low)
         return blocks if self._in_memory() else paced(ahead(blocks, shared.ALIVE - 1))
 
-    def where(self, row: int) -> str:
+    def where(self, row: int, first: int = 0) -> str:
         """Say nothing: there is one array."""
         return ""
 

@@ -1,10 +1,13 @@
 """Which data are read block by block, and which are held in memory."""
 
+import warnings
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fastloss.arrays import caller_level
 from fastloss.cpu.design import lies_well
 from fastloss.model import Model
 from fastloss.place import library, type_name
@@ -17,6 +20,17 @@ from fastloss.typing import Array
 
 # Bytes of a copy of X that is made rather than made block by block at each reading.
 COPY_BYTES = 1 << 25
+# What may be held beyond a small limit without a warning: what Arrow keeps in any case.
+UNTOLD = 1 << 26
+# Files that others read, with how that is done.
+OTHERS = {
+    ".npy": "numpy.load(path, mmap_mode='r')",
+    ".npz": "numpy.load(path)",
+    ".csv": "pandas.read_csv(path) or python -m fastloss fit",
+    ".h5": "h5py.File(path)[name]",
+    ".hdf5": "h5py.File(path)[name]",
+    ".zarr": "zarr.open(path)",
+}
 # Of the budget, what a file's array may take to be read once and held.
 HELD = 0.25
 
@@ -29,7 +43,20 @@ def is_on_disk(X: Any) -> bool:
 def model(X: Any, y: Any, weight: Any, memory: int) -> Model | None:
     """Give the model of data that are read block by block, None for those in memory."""
     rows = _rows(X, y, weight, memory)
-    return None if rows is None else StreamedModel(rows, X, y, weight, memory)
+    if rows is None:
+        return None
+    _warn_of_more(rows.least_memory(), memory)
+    return StreamedModel(rows, X, y, weight, memory)
+
+
+def _warn_of_more(least: int, memory: int) -> None:
+    if least > max(memory, UNTOLD):
+        warnings.warn(
+            f"about {least / 1e6:,.0f} MB will be held where memory_limit is {memory / 1e6:,.0f} "
+            "MB, as the chunks or row groups of X are so large: write it in smaller ones, or "
+            "raise the limit",
+            stacklevel=caller_level(),
+        )
 
 
 def held(array: Any) -> Any:
@@ -60,6 +87,12 @@ def _is_file(X: Any) -> bool:
 
 
 def _parquet(source: Any, y: Any, weight: Any) -> Rows:
+    suffix = Path(source).suffix.lower() if isinstance(source, str | PathLike) else ""
+    if suffix in OTHERS:
+        raise ValueError(
+            f"X must be an array or the path of Parquet, got {str(source)!r}: pass what "
+            f"{OTHERS[suffix]} gives"
+        )
     try:
         from fastloss.stream.parquet import Parquet
     except ImportError as error:

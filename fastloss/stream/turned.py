@@ -40,6 +40,10 @@ class Turned:
         """What stays in a cache."""
         return COPY_BYTES
 
+    def least_memory(self) -> int:
+        """Give what the rows themselves need."""
+        return self._rows.least_memory()
+
     def rows_within(self, budget: int) -> int:
         """Give the most rows to a block, of which there are three more than before."""
         return max(1, self._rows.rows_within(budget) // 4)
@@ -54,9 +58,9 @@ class Turned:
             for block in blocks:
                 yield self._turned(block)
 
-    def where(self, row: int) -> str:
+    def where(self, row: int, first: int = 0) -> str:
         """Say where a row of X lies."""
-        return self._rows.where(row)
+        return self._rows.where(row, first)
 
     def _turned(self, block: Block) -> Block:
         return block._replace(X=(block.X - self._means) @ self._turn)

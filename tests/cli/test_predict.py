@@ -93,6 +93,21 @@ def test_outputs_that_cannot_be(refused, model, csv, tmp_path):
     assert "does not exist" in refused("predict", model, data, "--output", tmp_path / "n" / "o.csv")
 
 
+@pytest.mark.parametrize("name", ["part.parquet", "new.parquet", "deep/new.parquet"])
+@pytest.mark.parametrize("command", ["fit", "predict"])
+def test_nothing_is_written_into_a_folder_of_data(refused, model, tmp_path, command, name):
+    folder = tmp_path / "data"
+    (folder / "deep").mkdir(parents=True)
+    pq.write_table(pa.table({"a": [1.0, 2.0], "b": [3.0, 4.0]}), folder / "part.parquet")
+    before = (folder / "part.parquet").read_bytes()
+    (tmp_path / "link").symlink_to(folder)
+    given = ("fit", folder, "--target", "b") if command == "fit" else ("predict", model, folder)
+    for output in (folder / name, tmp_path / "link" / name):
+        assert f"must lie outside {folder}, whose" in refused(*given, "--output", output)
+    assert [path.name for path in folder.rglob("*.parquet")] == ["part.parquet"]
+    assert (folder / "part.parquet").read_bytes() == before
+
+
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_without_pyarrow(refused, described, tmp_path, monkeypatch, kind):
     described["coefficients"] = {"0": 2.0, "intercept": 0.0}

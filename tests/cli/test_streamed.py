@@ -155,7 +155,26 @@ def test_missing_values_are_named_by_their_row(refused, tmp_path, monkeypatch):
     column = [*X[:, 1]]
     column[50_001] = None
     pq.write_table(table(x1=pa.array(column)), path)
-    assert "first in row 50002" in refused("fit", path, *SMALL)
+    said = refused("fit", path, *SMALL)
+    assert "first in row 50002 (in " in said
+    assert "data.parquet), column 'x1': leave" in said
+    (tmp_path / "folder").mkdir()
+    for i, low in enumerate(range(0, N, 40_000)):
+        pq.write_table(
+            table(x1=pa.array(column)).slice(low, 40_000), tmp_path / "folder" / f"{i}.parquet"
+        )
+    said = refused("fit", tmp_path / "folder", *SMALL)
+    assert "first in row 50002 (row 10002 in " in said
+    assert "1.parquet), column 'x1'" in said
+
+
+@pytest.mark.parametrize("limit", ["1MB", "1GB"])
+def test_columns_that_folders_say_are_to_be_left_out_by_name(run, refused, tmp_path, limit):
+    path = tmp_path / "parts"
+    pq.write_to_dataset(table(k=np.arange(N) % 2), path, partition_cols=["k"])
+    given = "fit", path, "--target", "y", "--memory-limit", limit, "--json"
+    assert "names of its folders or its schema say, 'k'" in refused(*given)
+    assert run(*given, "--features", "x0,x1").code == 0
 
 
 def test_without_pyarrow(refused, parquet, monkeypatch):

@@ -1,6 +1,7 @@
 """Rows of Parquet files."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ from pyarrow import csv, dataset
 
 import fastloss as fl
 from fastloss.stream import parquet as streaming
+from fastloss.stream.files import Files
 from fastloss.stream.parquet import Parquet
 from fastloss.stream.turned import Turned
 from tests.stream.checks import check_block, check_blocks
@@ -233,9 +235,28 @@ def test_files_that_differ_are_named(folder):
     with pytest.raises(TypeError, match=r"'a' holds double in .*2.parquet, but float in .*0.parq"):
         Parquet(folder, "y")
     write(folder / "2.parquet", a=A, y=Y, w=WEIGHT)
-    with pytest.raises(ValueError, match=r"2.parquet has no columns? 'b'"):
+    with pytest.raises(ValueError, match=r"2.parquet has no column 'b', where .*0.parquet has one"):
         Parquet(folder, "y")
     assert Parquet(folder, "y", ["a"]).shape[1] == 1
+    write(folder / "2.parquet", a=A, y=Y, b=B, w=WEIGHT, later=A)
+    with pytest.raises(ValueError, match=r"2.parq.* that .*0.parquet has not, 'later': name"):
+        Parquet(folder, "y")
+    assert Parquet(folder, "y", ["a"]).shape[1] == 1
+
+
+@pytest.mark.parametrize("given", ["path", "text", "data set"])
+def test_columns_that_the_names_of_folders_say_are_not_left_out_in_silence(tmp_path, given):
+    columns = {"a": A, "y": Y, "k": np.arange(N) % 2, "m": np.zeros(N, int)}
+    pq.write_to_dataset(pa.table(columns), tmp_path / "parts", partition_cols=["k", "m"])
+    source = {
+        "path": tmp_path / "parts",
+        "text": str(tmp_path / "parts"),
+        "data set": dataset.dataset(tmp_path / "parts", partitioning="hive"),
+    }[given]
+    with pytest.raises(ValueError, match="has columns that only .* say, 'k', 'm': they are not re"):
+        fl.fit(source, "y")
+    assert Parquet(source, "y", ["a"]).shape == (N, 1)
+    assert fl.LinearObjective(tmp_path / "parts" / "k=1", "y").shape == (N // 2, 1)
 
 
 def test_a_data_set_of_pyarrow(folder):
@@ -276,12 +297,46 @@ def test_rows_within_a_budget(file):
 
 
 def test_rows_that_are_not_finite_are_named_with_their_file(folder):
-    for row, name in ((39, "0"), (40, "2"), (102, "3")):
-        assert Parquet(folder, "y").where(row) == f"in {folder / name}.parquet"
+    for row, name, own in ((39, "0", ""), (40, "2", "row 0 "), (102, "3", "row 61 ")):
+        assert Parquet(folder, "y").where(row) == f"{own}in {folder / name}.parquet"
+    assert Parquet(folder, "y").where(102, first=1) == f"row 62 in {folder / '3'}.parquet"
     bad = Y.copy()
     bad[50] = np.nan
     write(folder / "3.parquet", a=A[41:], y=bad[41:], b=B[41:], w=WEIGHT[41:])
     source = Parquet(folder, "y", ["a", "b"])
     assert Turned(source, np.zeros(2), np.eye(2)).where(41) == source.where(41)
-    with pytest.raises(ValueError, match=r"y must be finite, but its row 50, in .*3\.parquet, is"):
+    with pytest.raises(ValueError, match=r"y must .*, but its row 50, row 9 in .*3\.parquet, is"):
         fl.fit(folder, "y")
+
+
+@pytest.mark.parametrize("bad", [-1.0, None], ids=["negative", "missing"])
+def test_weights_that_are_none_are_named_with_their_file(folder, bad):
+    weight = [*WEIGHT[41:]]
+    weight[9] = bad
+    write(folder / "3.parquet", a=A[41:], y=Y[41:], b=B[41:], w=pa.array(weight))
+    said = r"weight must not be negative or NaN, got (-1\.0|nan) in row 50, row 9 in .*3\.parquet"
+    with pytest.raises(ValueError, match=said):
+        fl.LinearObjective(folder, "y", weight="w")
+
+
+def test_a_limit_that_row_groups_exceed_is_told(tmp_path):
+    columns = {f"x{j}": np.arange(10_000.0) for j in range(300)}
+    path = write(tmp_path / "wide.parquet", group=10_000, **columns)
+    with pytest.warns(
+        UserWarning, match=r"about \d+ MB will be held where .* 2 MB, as .*row gr"
+    ) as told:
+        fl.LinearObjective(path, "x0", memory_limit=2_000_000)
+    assert told[0].filename == __file__
+    write(path, group=100, **columns)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fl.LinearObjective(path, "x0", memory_limit=2_000_000)
+
+
+def test_no_batch_is_longer_than_a_row_group_or_a_block(file, monkeypatch):
+    asked = []
+    batches = Files.batches
+    monkeypatch.setattr(Files, "batches", lambda *given: asked.append(given[2]) or batches(*given))
+    for rows in (7, N):
+        list(Parquet(file, "y").blocks(rows))
+    assert {*asked} == {7, 20}

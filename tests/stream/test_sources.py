@@ -62,8 +62,18 @@ def test_what_is_not_in_the_file(file):
         fl.LinearObjective(Parquet(file, "y", ["a", "z"]), None)
     with pytest.raises(TypeError, match="'text' holds text"):
         fl.LinearObjective(file, "y")
-    with pytest.raises(OSError, match=r"none\.parquet"):
+    with pytest.raises(FileNotFoundError, match=r"No such file .*none\.parquet"):
         fl.LinearObjective(file.with_name("none.parquet"), "y")
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [("X.npy", r"numpy\.load\(path, mmap_mode='r'\)"), ("x.CSV", "read_csv"), ("x.h5", "h5py")],
+)
+@pytest.mark.parametrize("y", [Y, "y"], ids=["array", "name"])
+def test_a_path_of_another_format_says_how_it_is_read(name, way, y):
+    with pytest.raises(ValueError, match=f"X must be .* path of Parquet, got '{name}': .*{way}"):
+        fl.fit(name, y)
 
 
 def test_a_file_without_pyarrow_says_what_to_install(file, monkeypatch):
