@@ -156,11 +156,20 @@ def check_each_weight(
 
     They are those from row ``low`` on; ``where`` says in which file a row lies.
     """
-    if weight.min() >= 0:
-        return
-    first = int(np.flatnonzero(~(weight >= 0))[0])
-    place = ", ".join(filter(None, (f"row {low + first}", where(low + first))))
-    raise ValueError(f"weight must not be negative or NaN, got {weight[first]} in {place}")
+    first = first_bad_weight(weight)
+    if first is not None:
+        raise bad_weight(weight[first], low + first, where(low + first))
+
+
+def first_bad_weight(weight: Vector) -> int | None:
+    """Give which weight is the first that is negative or NaN."""
+    return None if weight.min() >= 0 else int(np.flatnonzero(~(weight >= 0))[0])
+
+
+def bad_weight(value: float, row: int, where: str = "") -> ValueError:
+    """Give the error for a weight that is negative or NaN."""
+    place = ", ".join(filter(None, (f"row {row}", where)))
+    return ValueError(f"weight must not be negative or NaN, got {value} in {place}")
 
 
 def check_weights(low: float, total: float) -> None:

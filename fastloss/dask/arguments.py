@@ -68,7 +68,7 @@ def arguments(given: tuple[Any, Any, Any]) -> Arguments:
         If chunks of Dask arrays do not meet, so that these are rechunked.
     """
     named = {n: v for n, v in zip(NAMES, given, strict=True) if n != "weight" or v is not None}
-    arrays = {name: checked(name, value) for name, value in named.items()}
+    arrays = {name: _whole(checked(name, value)) for name, value in named.items()}
     dtype = result_dtype(*((named[name], arrays[name]) for name in named))
     shape = _shape(arrays)
     meta = meta_from_array(_first_dask(arrays), ndim=len(shape), dtype=dtype)
@@ -82,6 +82,15 @@ def arguments(given: tuple[Any, Any, Any]) -> Arguments:
     numbers = {n: v if isinstance(v, bool | int | float) else arrays[n] for n, v in named.items()}
     values = tuple((numbers | met).get(name) for name in NAMES)
     return Arguments(values, input_shape, shape, dtype, meta)
+
+
+def _whole(array: Any) -> Any:
+    """Join the chunks of axes of length 1, as (0, 1): it is chunks of one that broadcast."""
+    if not isinstance(array, da.Array):
+        return array
+    cut = (k for k, n in enumerate(array.shape) if n == 1 and array.numblocks[k] > 1)
+    joined = dict.fromkeys(cut, 1)
+    return array.rechunk(joined) if joined else array
 
 
 def labels(value: Any) -> tuple[int, ...] | None:
@@ -158,8 +167,9 @@ def _meet(arrays: dict[str, Any]) -> tuple[dict[str, da.Array], dict[int, Any]]:
         )
     for name, array in arrays.items():
         if name not in given and array.ndim:
+            rest: Any = "auto" if array.size else -1  # Dask would divide by the size
             sizes = tuple(
-                chunks[label] if sum(chunks.get(label, ())) == n else "auto"
+                chunks[label] if label in chunks and sum(chunks[label]) == n else rest
                 for label, n in zip(_labels(array.ndim), array.shape, strict=True)
             )
             met[name] = da.from_array(array, sizes)

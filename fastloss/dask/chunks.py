@@ -9,7 +9,7 @@ from dask.system import CPU_COUNT
 
 from fastloss.dask import schedulers
 from fastloss.dask.blame import Begun, failing
-from fastloss.dask.tasks import Call, Chunk, Failure, combined, computed
+from fastloss.dask.tasks import Call, Chunk, Failure, Named, combined, computed
 from fastloss.dask.versions import UnfitWorkerError
 from fastloss.dask.work import Result
 
@@ -34,9 +34,19 @@ class Chunks:
         Chunks of rows that meet; no weights are None.
     held : tuple of str
         What comes from this process's memory, and is sent to a cluster's workers once.
+    names : tuple of str, optional
+        What errors call them.
     """
 
-    def __init__(self, X: Any, y: Any, weight: Any, held: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        X: Any,
+        y: Any,
+        weight: Any,
+        held: tuple[str, ...],
+        names: tuple[str, ...] = ("X", "y", "weight"),
+    ) -> None:
+        self._named = Named(names, X.shape[1])
         names = ("X", "y") if weight is None else ("X", "y", "weight")
         self._arrays = dict(zip(names, (X, y, weight), strict=False))
         self._held = held
@@ -52,6 +62,10 @@ class Chunks:
     def name(self, index: int) -> str:
         """Name a chunk for people."""
         return f"chunk {index + 1} of {len(self.all)}"
+
+    def of_row(self, row: int) -> str:
+        """Name the chunk that has a row."""
+        return self.name(next(chunk.number for chunk in self.all if chunk.high > row))
 
     def compute(self, call: Call, first_only: bool = False) -> Result:
         """Compute something of all chunks, or of the first one, and add it up.
@@ -110,7 +124,7 @@ class Chunks:
         for i in range(0, len(chunks), group):
             some = chunks[i : i + group]
             columns = map(list, zip(*map(self._keys, some), strict=True))
-            graph[run, 0, i // group] = _task(f"call-{run}", some, *columns)
+            graph[run, 0, i // group] = _task(f"call-{run}", some, self._named, *columns)
         level, size = 0, len(graph) - 1
         while size > 1:
             level += 1
@@ -150,16 +164,16 @@ def _optimised(arrays: list[Any]) -> dict[Any, Any]:
     return found | futures
 
 
-def _task(call: str, chunks: list[Chunk], X: Any, y: Any, weight: Any = None) -> Any:
+def _task(call: str, chunks: list[Chunk], named: Named, X: Any, y: Any, weight: Any = None) -> Any:
     # In an object, as a tuple of numbers might be taken for a key.
-    return (_Computed(chunks), call, X, y, weight)
+    return (_Computed(chunks, named), call, X, y, weight)
 
 
 class _Computed:
     """The task of some chunks."""
 
-    def __init__(self, chunks: list[Chunk]) -> None:
-        self.chunks = chunks
+    def __init__(self, chunks: list[Chunk], named: Named) -> None:
+        self.chunks, self.named = chunks, named
 
     def __call__(self, call: Call, X: Any, y: Any, weight: Any) -> Result | Failure:
-        return computed(call, self.chunks, X, y, weight)
+        return computed(call, self.chunks, self.named, X, y, weight)

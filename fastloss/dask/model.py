@@ -15,10 +15,10 @@ from fastloss.curvature import majorising
 from fastloss.dask import schedulers, versions, work
 from fastloss.dask.chunks import Chunks
 from fastloss.dask.rows import rows
-from fastloss.dask.tasks import Call
+from fastloss.dask.tasks import Call, checked
 from fastloss.dask.threads import fair_share
 from fastloss.formulas import Formula
-from fastloss.model import Asked, Curvature, Curved, check_weights
+from fastloss.model import Asked, Curvature, Curved, bad_weight, check_weights
 from fastloss.progress import Watch
 from fastloss.scale import Spread
 from fastloss.stream.look import Look
@@ -147,8 +147,7 @@ class DaskModel(OnePass):
 
     def where(self, row: int) -> str:
         """Say in which chunk a row lies."""
-        chunk = next(chunk for chunk in self._chunks.all if chunk.high > row)
-        return f"in {self._chunks.name(chunk.number)}"
+        return f"in {self._chunks.of_row(row)}"
 
     def on_host(self) -> tuple[Array, Vector | None]:
         """Compute X and the weights."""
@@ -186,16 +185,20 @@ class DaskModel(OnePass):
 
 def _sum_of_weights(weight: da.Array, held: bool) -> float:
     column = weight[:, None]  # in X's place
-    chunks = Chunks(column, weight, None, ("X", "y") if held else ())
+    own = "weight", "weight"
+    chunks = Chunks(column, weight, None, ("X", "y") if held else (), own)
     found = chunks.compute(Call(work.weights, None))
+    for row, value in found.parts[:1]:
+        raise bad_weight(value, row, f"in {chunks.of_row(row)}")
     total = sum(found.total)
-    # min() of Python's would pass over NaN.
-    check_weights(float(np.min(found.parts)), total)
+    check_weights(0.0, total)
     return total
 
 
 def _residuals(X: Array, y: Array, w: Vector) -> Vector:
     if not X.size and not y.size:
         return np.empty(0)
+    X = checked("X", X, (len(y), w.size - 1))
+    y = checked("y", y, (len(y), 1))
     with fair_share():
         return linear.residuals(Design.of(X), vector(y[:, 0]), w)

@@ -1,6 +1,7 @@
 """The tasks of an evaluation: one for each chunk of rows or several small ones, and their sums."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from fastloss.dask import versions
 from fastloss.dask.packed import Packed
 from fastloss.dask.threads import fair_share
 from fastloss.dask.work import Result, added
+from fastloss.place import as_real
 from fastloss.stream.piece import Piece
 from fastloss.typing import Array
 
@@ -59,8 +61,22 @@ class Chunk(NamedTuple):
     high: int
 
 
+class Named(NamedTuple):
+    """What chunks are to be."""
+
+    names: tuple[str, ...]
+    """What errors call X, y and weights, if there are any."""
+    columns: int
+    """Of X."""
+
+
 def computed(
-    call: Call, chunks: Sequence[Chunk], X: list[Any], y: list[Any], weight: list[Any] | None
+    call: Call,
+    chunks: Sequence[Chunk],
+    named: Named,
+    X: list[Any],
+    y: list[Any],
+    weight: list[Any] | None,
 ) -> Result | Failure:
     """Give the sum of what comes out of some consecutive chunks."""
     call.require()
@@ -69,7 +85,7 @@ def computed(
     for chunk, *arrays in zip(chunks, X, y, weights, strict=True):
         try:
             with fair_share(), np.errstate(over="ignore", invalid="ignore"):
-                results.append(call.of(_piece(chunk, *arrays)))
+                results.append(call.of(_piece(chunk, named, *arrays)))
         except Exception as error:
             return Failure(chunk.number, error)
     return added(results)
@@ -86,13 +102,32 @@ def combined(results: Sequence[Result | Failure]) -> Result | Failure:
         return added(whole)
 
 
-def _piece(chunk: Chunk, X: Array, y: Array, weight: Array | None) -> Piece:
+def _piece(chunk: Chunk, named: Named, X: Any, y: Any, weight: Any) -> Piece:
     rows = chunk.high - chunk.low
-    for name, array in (("X", X), ("y", y), ("weight", weight)):
-        if array is not None and (not isinstance(array, np.ndarray) or len(array) != rows):
-            got = f"{type(array).__name__} of shape {getattr(array, 'shape', None)}"
-            raise ValueError(f"a chunk of {name} must be a NumPy array of {rows} rows, got {got}")
+    shapes = (rows, named.columns), (rows,), (rows,)
+    given = X, y, weight
+    # Dask knows what chunks were said to be; kernels would read what they are not.
+    X, y, weight = (
+        None if array is None else checked(name, array, shape)
+        for name, array, shape in zip_longest(named.names, given, shapes)
+    )
     # Columns of a larger chunk are sent as rows: their bits must not depend on whether they were.
     if not X.flags.forc and X.strides[1] != X.itemsize:
         X = np.ascontiguousarray(X)
     return Piece.of(chunk.low, Design.of(X), X, y, weight)
+
+
+def checked(name: str, array: Any, shape: tuple[int, ...]) -> Array:
+    """Give what has come as a chunk, if it is what was to come.
+
+    Raises
+    ------
+    TypeError
+        If it does not hold real numbers of at most 64 bits.
+    ValueError
+        If it has another shape, or is no array of NumPy's.
+    """
+    if not isinstance(array, np.ndarray) or array.shape != shape:
+        got = f"{type(array).__name__} of shape {getattr(array, 'shape', None)}"
+        raise ValueError(f"a chunk of {name} must be a NumPy array of shape {shape}, got {got}")
+    return as_real(name, array)

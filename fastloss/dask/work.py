@@ -14,7 +14,7 @@ from fastloss.cpu.evaluate import total_of
 from fastloss.cpu.model import gram_of
 from fastloss.dask.sums import Pair, add
 from fastloss.formulas import Formula
-from fastloss.model import Curvature
+from fastloss.model import Curvature, first_bad_weight
 from fastloss.stream.look import Glance
 from fastloss.stream.measure import Measure
 from fastloss.stream.piece import Piece
@@ -125,8 +125,11 @@ def bad_rows(piece: Piece, formula: None) -> Result:
 
 
 def weights(piece: Piece, formula: None) -> Result:
-    """Give the sum of the weights, which stand in y's place, and the least of them."""
-    return Result((total_of(piece.y, piece.y.dtype), 0.0), parts=(float(piece.y.min()),))
+    """Give the sum of the weights, which stand in y's place, and the first that cannot be one."""
+    total = total_of(piece.y, piece.y.dtype), 0.0
+    first = first_bad_weight(piece.y)
+    bad = () if first is None else ((piece.low + first, float(piece.y[first])),)
+    return Result(total, parts=bad)
 
 
 def _rows(piece: Piece) -> tuple[Any, Vector, Vector | None]:

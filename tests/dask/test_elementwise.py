@@ -95,6 +95,41 @@ def test_numbers_and_lists_meet_dask_arrays():
     assert fl.L1Loss(reduction="none")(x, number).compute().dtype == np.float64
 
 
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_an_axis_of_one_element_may_be_cut(reduction):
+    """As after a mask: one chunk has the element, others have none."""
+    x, y, w = (a[:1] for a in arrays())
+    cut = da.from_array(x, chunks=((0, 1, 0), (6, 8)))
+    loss = fl.SmoothL1Loss(reduction=reduction)
+    for method in METHODS:
+        for given in ((y, w), (chunked(y, ((0, 1), (6, 8))), w), (chunked(y, (1, (6, 8))), 2.0)):
+            plain = [np.asarray(a) if isinstance(a, da.Array) else a for a in given]
+            found = computed(loss, method, cut, *given)
+            for part, known in zip(found, eagerly(loss, method, x, *plain), strict=True):
+                assert part.shape == known.shape
+                np.testing.assert_allclose(part, known, rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("lazy", "plain"),
+    [
+        (da.zeros((5, 0, 7), chunks=(5, 0, (6, 1))), np.zeros((1, 0, 7))),
+        (da.zeros((7, 1), chunks=((1, 1, 5), 1)), np.zeros((0, 7, 2))),
+        (da.zeros((0, 3), chunks=(0, 2)), np.zeros(3)),
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore:(input|target) of shape", "ignore:mean of no elements")
+def test_nothing_has_the_loss_of_numpy_arrays(lazy, plain):
+    for reduction in REDUCTIONS:
+        loss = fl.MSELoss(reduction=reduction)
+        for x, y in ((lazy, plain), (plain, lazy)):
+            for method in METHODS:
+                known = eagerly(loss, method, np.asarray(x), np.asarray(y))
+                for part, expected in zip(computed(loss, method, x, y), known, strict=True):
+                    np.testing.assert_array_equal(part, expected)
+
+
 @pytest.mark.parametrize(
     ("function", "options"),
     [

@@ -108,7 +108,9 @@ def test_of_the_chunks_of_several_tasks_the_first_bad_one_is_named(monkeypatch):
     rows = loaded(good)
     bad = rows.map_blocks(lambda X: X[1:] if X[0, 0] in firsts else X, dtype=float)
     firsts = {rows[at, 0].compute() for at in (100, 300)}
-    with pytest.raises(RuntimeError, match=r"chunk 2 of 4 \(rows 100 to 199\) .*of 100 rows"):
+    with pytest.raises(
+        RuntimeError, match=r"chunk 2 of 4 \(rows 100 to 199\) .*of shape \(100, 2\), got"
+    ):
         fl.LinearObjective(bad, Y)(np.zeros(2))
 
 
@@ -155,7 +157,7 @@ def test_workers_of_other_versions_that_come_later_are_found(workers, monkeypatc
 
 def test_a_worker_that_cannot_load_this_package_is_found():
     found = {"tcp://a:1": versions.installed(), "tcp://b:2": ModuleNotFoundError("no fastloss")}
-    client = SimpleNamespace(run=lambda *_, **__: found)
+    client = SimpleNamespace(status="running", run=lambda *_, **__: found)
     words = r"worker tcp://b:2 has no fastloss that can be loaded \(no fastloss\) and the client "
     with pytest.raises(RuntimeError, match=words):
         versions.check(client)

@@ -15,6 +15,7 @@ import fastloss as fl
 from fastloss.cpu import linear
 from fastloss.cpu.design import Design
 from fastloss.curvature import own
+from fastloss.dask import versions
 from fastloss.dask.chunks import Chunks
 from fastloss.dask.threads import fair_share
 from fastloss.formulas import SquaredError
@@ -389,8 +390,54 @@ def test_rows_that_are_not_finite_are_named_with_their_chunk():
             fl.fit(*(rows(array, 1000) for array in arrays))
 
 
-def test_rows_of_chunks_of_another_size_are_refused():
-    X, y, _ = data()
-    shorter = rows(X, 1000).map_blocks(lambda block: block[1:], dtype=X.dtype)
-    with pytest.raises(RuntimeError, match=r"chunk 1 of 3 .*must be a NumPy array of 1000 rows"):
-        fl.LinearObjective(shorter, y)(np.ones(P))
+@pytest.mark.parametrize("bad", [np.nan, -1.0])
+def test_weights_that_are_none_are_named_with_their_chunk(bad):
+    X, y, weight = data()
+    weight[2345] = bad
+    words = rf"weight must not be negative or NaN, got {bad} in row 2345, in chunk 3 of 3"
+    with pytest.raises(ValueError, match=words):
+        fl.LinearObjective(rows(X, 1000), y, weight=weight)
+
+
+BAD_CHUNKS = {
+    "rows": (lambda block: block[1:], "a chunk of .* must be a NumPy array of shape"),
+    "no rows": (lambda block: block[:0], "a chunk of .* must be a NumPy array of shape"),
+    "narrow": (lambda block: block[..., :1], "a chunk of .* must be a NumPy array of shape"),
+    "wide": (lambda block: np.concatenate((block, block), -1), "must be a NumPy array of shape"),
+    "masked": (lambda block: np.ma.masked_less(block, 0), "must be an array without a mask"),
+    "complex": (lambda block: block * 1j, "must hold real numbers .*complex128"),
+    "text": (lambda block: block.astype(str), "must hold real numbers .*<U"),
+    "objects": (lambda block: block.astype(object), "must hold real numbers .*object"),
+}
+
+
+@pytest.mark.parametrize(("change", "words"), BAD_CHUNKS.values(), ids=BAD_CHUNKS)
+@pytest.mark.parametrize("which", range(3), ids=["X", "y", "weight"])
+def test_chunks_that_are_not_what_was_said_are_refused_by_name(which, change, words):
+    """Kernels would read beyond them, or what they do not show."""
+    given = [rows(array, 1000) for array in data()]
+    good = given[which]
+
+    def changed(block, block_info):
+        return change(block) if block_info[0]["chunk-location"][0] == 1 else block
+
+    given[which] = good.map_blocks(changed, dtype=good.dtype, meta=good._meta)
+    name = ("X", "y", "weight")[which]
+    said = rf"chunk 2 of 3 \(rows 1000 to 1999\) cannot .*{words}"
+    with pytest.raises(RuntimeError, match=said) as info:
+        fl.LinearObjective(*given[:2], weight=given[2])(np.ones(P))
+    assert f" {name} must " in str(info.value)
+    if which < 2 and change(np.ones(3)) is not None:
+        with pytest.raises((TypeError, ValueError), match=words):
+            fl.LinearObjective(*given[:2]).residuals(np.ones(P)).compute()
+
+
+def test_a_client_of_a_closed_cluster_says_so():
+    distributed = pytest.importorskip("distributed")
+    with distributed.Client(n_workers=1, processes=False, dashboard_address=None) as client:
+        objective = fl.LinearObjective(*(rows(array, 1000) for array in data()[:2]))
+        client.cluster.close()
+        client.close()
+        with pytest.raises(RuntimeError, match="cluster must be running, but its client is closed"):
+            versions.check(client)
+    assert objective(np.ones(P))[0] > 0  # by threads, without the client

@@ -54,6 +54,25 @@ def test_a_polynomial_in_years_is_fitted():
         assert fl.fit(powers, y, loss).fun == pytest.approx(fl.fit(centred, y, loss).fun, rel=1e-6)
 
 
+@pytest.mark.parametrize("intercept", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_equal_columns_beside_columns_that_hardly_vary(seed, intercept):
+    """Rounding of the directions in which X has nothing is some of the others'."""
+    rng = np.random.default_rng(seed)
+    scales = 10.0 ** rng.integers(-3, 4, size=30)
+    X = np.round((rng.standard_normal((400, 30)) * scales + 100) * 3)
+    y = X @ rng.standard_normal(30) + rng.standard_normal(400)
+    y[::10] += 1000
+    distinct = np.unique(X, axis=1)
+    for loss in (fl.HuberLoss(delta=2.0), fl.MSELoss()):
+        result = fl.fit(X, y, loss, fit_intercept=intercept)
+        expected = fl.fit(distinct, y, loss, fit_intercept=intercept)
+        assert result.success
+        assert result.fun == pytest.approx(expected.fun, rel=1e-9)
+        assert loss(X @ result.coef + result.intercept, y) == pytest.approx(result.fun, rel=1e-9)
+        assert abs(result.coef).max() < 100
+
+
 def test_exactly_dependent_columns_share_a_coefficient():
     rng = np.random.default_rng(0)
     Z = rng.standard_normal((2000, 2))
