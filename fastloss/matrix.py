@@ -13,7 +13,14 @@ from fastloss.algebra import algebra_of
 from fastloss.formulas import Formula
 from fastloss.held import HeldRows
 from fastloss.loss import Loss
-from fastloss.model import Asked, Curvature, check_matrix, check_vector, check_weights
+from fastloss.model import (
+    Asked,
+    Curvature,
+    check_each_weight,
+    check_matrix,
+    check_total_weight,
+    check_vector,
+)
 from fastloss.place import Place
 from fastloss.typing import Array, Vector
 
@@ -41,7 +48,9 @@ class ArrayModel(HeldRows):
         self.weight = None
         if weight is not None:
             self.weight = self._algebra.wide(self._algebra.take(weight))
-            check_weights(float(self.weight.min()), self.count())
+            if not float(self.weight.min()) >= 0:
+                check_each_weight(self._algebra.host(self.weight))
+            check_total_weight(self.count())
         p = self.shape[1]
         self._rows = max(1, BLOCK_BYTES // (8 * max(p, 1)))
 

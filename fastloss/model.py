@@ -172,10 +172,8 @@ def bad_weight(value: float, row: int, where: str = "") -> ValueError:
     return ValueError(f"weight must not be negative or NaN, got {value} in {place}")
 
 
-def check_weights(low: float, total: float) -> None:
-    """Raise ValueError unless the least weight and the sum of weights are in range."""
-    if not low >= 0:
-        raise ValueError(f"weight must not be negative or NaN, got {low}")
+def check_total_weight(total: float) -> None:
+    """Raise ValueError unless the sum of weights is in range."""
     if not (total > 0 and isfinite(total)):
         raise ValueError(f"weight must have a positive finite sum, got {total}")
     require_divisor(total, np.dtype(np.float64))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastloss.loss import Loss, check_reduced
-from fastloss.model import check_weights
+from fastloss.model import check_total_weight
 from fastloss.place import as_real
 from fastloss.typing import Array, Vector
 
@@ -83,7 +83,9 @@ class ResidualObjective:
         self.weight = None if weight is None else as_real("weight", weight)
         if self.weight is not None:
             least = float(self.weight.min()) if self.weight.size else 0.0
-            check_weights(least, self._sum_of_weights())
+            if not least >= 0:
+                raise ValueError(f"weight must not be negative or NaN, got {least}")
+            check_total_weight(self._sum_of_weights())
 
     def _sum_of_weights(self) -> float:
         assert self.weight is not None

@@ -22,8 +22,8 @@ from fastloss.model import (
     Model,
     check_each_weight,
     check_matrix,
+    check_total_weight,
     check_vector,
-    check_weights,
 )
 from fastloss.place import Place
 from fastloss.typing import Array, Vector
@@ -73,7 +73,7 @@ class HostModel(OnePass, HeldRows):
             with np.errstate(over="ignore"):  # an infinite sum is refused
                 total = float(self.weight.sum(dtype=np.float64))
             check_each_weight(self.weight)
-            check_weights(0.0, total)
+            check_total_weight(total)
         self._design = self._describe()
         self._kept: Kept | None = None
 

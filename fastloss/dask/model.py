@@ -18,7 +18,7 @@ from fastloss.dask.rows import rows
 from fastloss.dask.tasks import Call, checked
 from fastloss.dask.threads import fair_share
 from fastloss.formulas import Formula
-from fastloss.model import Asked, Curvature, Curved, bad_weight, check_weights
+from fastloss.model import Asked, Curvature, Curved, bad_weight, check_total_weight
 from fastloss.progress import Watch
 from fastloss.scale import Spread
 from fastloss.stream.look import Look
@@ -191,7 +191,7 @@ def _sum_of_weights(weight: da.Array, held: bool) -> float:
     for row, value in found.parts[:1]:
         raise bad_weight(value, row, f"in {chunks.of_row(row)}")
     total = sum(found.total)
-    check_weights(0.0, total)
+    check_total_weight(total)
     return total
 
 

@@ -30,36 +30,63 @@ METHODS: dict[str, str | None] = {
 _LIMIT = {"TNC": "maxfun"}
 
 
+# Rows that say how large columns are.
+ROWS = 1024
+
+
 def minimise(search: Search, objective: LinearObjective) -> None:
-    """Go on by the method of ``scipy.optimize.minimize`` that the search is for."""
+    """Go on by the method of ``scipy.optimize.minimize`` that the search is for.
+
+    One that nobody has asked for takes columns of any units: it goes on in coefficients times
+    these, without which L-BFGS-B would not come near the minimum.
+    """
     from scipy.optimize import minimize
 
     second = METHODS[search.method]
     before = search.steps.nit
+    units = 1.0 if search.chosen else _units(objective)
+
+    def scaled(z: Vector) -> tuple[float, Vector]:
+        value, gradient = objective(z / units)
+        return value, gradient / units
+
     try:
         result = minimize(
-            objective,
-            search.w,
+            objective if search.chosen else scaled,
+            search.w * units,
             jac=True,
             method=search.method,
             tol=search.tol,
             options={_LIMIT.get(search.method, "maxiter"): search.steps.limit - search.steps.nit},
-            callback=_callback(search, objective),
+            callback=_callback(search, objective, units),
             **({} if second is None else {second: getattr(objective, second)}),
         )
     except StopIteration:  # methods that do not know how a callback stops them
         return
-    search.w = np.asarray(result.x)
+    search.w = np.asarray(result.x) / units
     search.steps.nit = max(search.steps.nit, before + int(result.nit))
     search.steps.nfev += int(result.nfev)
     search.converged = bool(result.success)
     search.message = str(result.message)
 
 
-def _callback(search: Search, objective: LinearObjective) -> Any:
-    def step(w: Vector, value: float) -> None:
-        search.w = w.copy()
-        search.steps.done(w, value)
+def _units(objective: LinearObjective) -> Vector:
+    """Give the size of each column, and of the intercept's, by rows from all over."""
+    p = objective.shape[1]
+    found = objective.model.sample(ROWS)
+    units = np.ones(objective.size)
+    if found is not None:
+        with np.errstate(over="ignore"):
+            size = np.sqrt(np.mean(np.square(found[0]), axis=0))
+        known = (size > 0) & (size < np.inf)
+        units[:p] = np.where(known, size, np.median(size[known]) if known.any() else 1.0)
+    return units
+
+
+def _callback(search: Search, objective: LinearObjective, units: Vector | float) -> Any:
+    def step(z: Vector, value: float) -> None:
+        search.w = z / units
+        search.steps.done(search.w, value)
         if search.steps.stopped:
             raise StopIteration
 

@@ -26,7 +26,8 @@ class Search:
     def __init__(self, squares: LinearObjective, method: str, tol: float, steps: Steps) -> None:
         self.squares = squares
         self.newton = method == "auto" and squares.size <= squares.model.newton_coefficients
-        self.method = "L-BFGS-B" if method == "auto" else method
+        self.chosen = method != "auto"
+        self.method = method if self.chosen else "L-BFGS-B"
         self.tol = tol
         self.steps = steps
         self.converged = False

@@ -21,7 +21,7 @@ from fastloss.model import (
     Curved,
     Model,
     check_each_weight,
-    check_weights,
+    check_total_weight,
 )
 from fastloss.parallelism import get_num_threads
 from fastloss.progress import Watch
@@ -233,7 +233,7 @@ class StreamedModel(OnePass):
             parts.append((total_of(weight, weight.dtype), 0.0))
             low += weight.size
         total = sums.total(np.array(parts))
-        check_weights(0.0, total)
+        check_total_weight(total)
         return total
 
     def _all_weights(self) -> Vector | None:
