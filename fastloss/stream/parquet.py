@@ -146,7 +146,7 @@ class Parquet:
         buffers = cycle([self._buffer(most) for _ in range(ALIVE)])
         threads = min(pa.cpu_count(), limit())
         count = min(len(self._names), PARTS * threads)
-        batch = min(rows, self._batch_rows())
+        batch = self._batch_rows(rows)
         parts = [self._part(self._names[i::count], batch, low) for i in range(count)]
         with ThreadPoolExecutor(threads, "fastloss-parquet") as pool:
             for at in range(low, n, rows):
@@ -162,9 +162,13 @@ class Parquet:
     def _part(self, names: Sequence[str], rows: int, low: int) -> Part:
         return Part(names, self._files.batches(names, rows, self._buffer_bytes, low))
 
-    def _batch_rows(self) -> int:
-        """Give the rows of a batch at most, for all of which Arrow takes memory at once."""
-        rows = min(MOST_ROWS, max(LEAST_ROWS, BATCH_BYTES // self._row_bytes()))
+    def _batch_rows(self, block: int = LEAST_ROWS) -> int:
+        """Give the rows of a batch at most, for all of which Arrow takes memory at once.
+
+        Those of wide tables are no longer than a block.
+        """
+        least = min(LEAST_ROWS, block)
+        rows = min(MOST_ROWS, max(least, BATCH_BYTES // self._row_bytes()))
         return max(1, min(rows, self._most.rows))
 
     def _buffer(self, rows: int) -> list[Array]:

@@ -6,7 +6,7 @@ import pytest
 import fastloss as fl
 from tests.cuda.fake import DeviceArray, host
 from tests.cuda.test_libraries import FakeCupy
-from tests.registry import METHODS, ONE_OF_EACH, REDUCTIONS, pair
+from tests.registry import METHODS, ONE_OF_EACH, REDUCTIONS, cases, pair
 from tests.test_losses import call
 
 dask = pytest.importorskip("dask")
@@ -71,11 +71,12 @@ def problem(shape=SHAPE):
     return x, y, np.random.default_rng(1).uniform(0.5, 1.5, shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("chunks", CHUNKS.values(), ids=CHUNKS)
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize(
+    ("chunks", "method", "reduction", "weighted"),
+    cases(CHUNKS, METHODS, REDUCTIONS, [False, True], slow=lambda *case: case[0] != "both axes"),
+)
 def test_results_are_those_of_numpy_arrays(library, method, reduction, weighted, chunks):
+    chunks = CHUNKS[chunks]
     loss = fl.SmoothL1Loss(reduction=reduction, beta=0.7)
     plain = problem() if weighted else problem()[:2]
     lazy = call(loss, method, *(on_gpu(library, a, chunks) for a in plain))

@@ -333,7 +333,8 @@ def test_a_limit_that_row_groups_exceed_is_told(tmp_path):
         fl.LinearObjective(path, "x0", memory_limit=2_000_000)
 
 
-def test_no_batch_is_longer_than_a_row_group_or_a_block(file, monkeypatch):
+def test_no_batch_is_longer_than_a_row_group_or_of_a_wide_table_a_block(file, monkeypatch):
+    monkeypatch.setattr(streaming, "BATCH_BYTES", 100)
     asked = []
     batches = Files.batches
     monkeypatch.setattr(Files, "batches", lambda *given: asked.append(given[2]) or batches(*given))
