@@ -10,7 +10,7 @@ from fastloss.arrays import precision
 from fastloss.cli import capacity
 from fastloss.cli.arrays import is_numeric, mapped
 from fastloss.cli.errors import CommandError, needs_pyarrow
-from fastloss.cli.tables import Data, choose, open_table
+from fastloss.cli.tables import Data, bad_column, choose, open_table
 from fastloss.cli.values import shown
 from fastloss.stream.rows import Rows
 from fastloss.typing import Array
@@ -77,8 +77,7 @@ def check_finite(data: Data, target: str) -> None:
         bad = first_bad_rows(block.X, block.y)
         if bad:
             row = min(bad.values())
-            wrong = np.flatnonzero(~np.isfinite([block.y[row], *block.X[row]]))[0]
-            name = [target, *data.features][wrong]
+            name = bad_column(block.X[row], block.y[row], target, data.features)
             number = block.low + row
             where = data.X.where(number, first=1)
             raise CommandError(

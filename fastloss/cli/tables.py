@@ -96,10 +96,10 @@ def read(path: Path, target: str, features: Sequence[str] | None, *, drop_missin
     dropped = int(np.count_nonzero(bad))
     if dropped and not drop_missing:
         row = int(bad.argmax())
-        wrong = np.flatnonzero(~np.isfinite([y[row], *X[row]]))[0]
+        name = bad_column(X[row], y[row], target, chosen)
         raise CommandError(
             f"missing, NaN or infinite values in {dropped} of {y.size} rows, first in row "
-            f"{row + 1}, column {[target, *chosen][wrong]!r}; leave such rows out with "
+            f"{row + 1}, column {name!r}; leave such rows out with "
             "--drop-missing"
         )
     if dropped == y.size:
@@ -185,6 +185,12 @@ def _side_by_side(columns: Iterator[Array], rows: int, count: int) -> Array:
             X = wider
         X[:, j] = column
     return X
+
+
+def bad_column(row: Vector, y: float, target: str, features: Sequence[str]) -> str:
+    """Name the first column of a row of X and its target that is not finite."""
+    wrong = int(np.flatnonzero(~np.isfinite([y, *row]))[0])
+    return [target, *features][wrong]
 
 
 def _bad_rows(X: Array, y: Vector) -> Vector:

@@ -34,7 +34,7 @@ class Chunks:
         Chunks of rows that meet; no weights are None.
     held : tuple of str
         What comes from this process's memory, and is sent to a cluster's workers once.
-    names : tuple of str, optional
+    named : tuple of str, optional
         What errors call them.
     """
 
@@ -44,11 +44,11 @@ class Chunks:
         y: Any,
         weight: Any,
         held: tuple[str, ...],
-        names: tuple[str, ...] = ("X", "y", "weight"),
+        named: tuple[str, str, str] = ("X", "y", "weight"),
     ) -> None:
-        self._named = Named(names, X.shape[1])
-        names = ("X", "y") if weight is None else ("X", "y", "weight")
-        self._arrays = dict(zip(names, (X, y, weight), strict=False))
+        self._named = Named(named, X.shape[1])
+        given = {"X": X, "y": y, "weight": weight}
+        self._arrays = {name: array for name, array in given.items() if array is not None}
         self._held = held
         self._client: Any = None
         self._graph: dict[Any, Any] = {}

@@ -185,10 +185,11 @@ class DaskModel(OnePass):
 
 def _sum_of_weights(weight: da.Array, held: bool) -> float:
     column = weight[:, None]  # in X's place
-    own = "weight", "weight"
-    chunks = Chunks(column, weight, None, ("X", "y") if held else (), own)
+    named = "weight", "weight", ""
+    chunks = Chunks(column, weight, None, ("X", "y") if held else (), named)
     found = chunks.compute(Call(work.weights, None))
-    for row, value in found.parts[:1]:
+    if found.parts:
+        row, value = found.parts[0]
         raise bad_weight(value, row, f"in {chunks.of_row(row)}")
     total = sum(found.total)
     check_total_weight(total)

@@ -1,7 +1,6 @@
 """The tasks of an evaluation: one for each chunk of rows or several small ones, and their sums."""
 
 from collections.abc import Sequence
-from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,8 +63,8 @@ class Chunk(NamedTuple):
 class Named(NamedTuple):
     """What chunks are to be."""
 
-    names: tuple[str, ...]
-    """What errors call X, y and weights, if there are any."""
+    names: tuple[str, str, str]
+    """What errors call X, y and weights."""
     columns: int
     """Of X."""
 
@@ -109,7 +108,7 @@ def _piece(chunk: Chunk, named: Named, X: Any, y: Any, weight: Any) -> Piece:
     # Dask knows what chunks were said to be; kernels would read what they are not.
     X, y, weight = (
         None if array is None else checked(name, array, shape)
-        for name, array, shape in zip_longest(named.names, given, shapes)
+        for name, array, shape in zip(named.names, given, shapes, strict=True)
     )
     # Columns of a larger chunk are sent as rows: their bits must not depend on whether they were.
     if not X.flags.forc and X.strides[1] != X.itemsize:

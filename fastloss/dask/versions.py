@@ -28,7 +28,7 @@ def require(expected: Versions) -> None:
 
 def check(client: Any) -> None:
     """Raise RuntimeError unless all workers of a client have its versions."""
-    if client.status != "running":
+    if client.status in ("closing", "closed"):
         raise RuntimeError(f"the cluster must be running, but its client is {client.status}")
     expected = installed()
     for address, found in client.run(installed, on_error="return").items():

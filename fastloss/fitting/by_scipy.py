@@ -29,7 +29,6 @@ METHODS: dict[str, str | None] = {
 # TNC has no limit of steps, only one of evaluations.
 _LIMIT = {"TNC": "maxfun"}
 
-
 # Rows that say how large columns are.
 ROWS = 1024
 
@@ -44,7 +43,7 @@ def minimise(search: Search, objective: LinearObjective) -> None:
 
     second = METHODS[search.method]
     before = search.steps.nit
-    units = 1.0 if search.chosen else _units(objective)
+    units = np.ones(objective.size) if search.chosen else _units(objective)
 
     def scaled(z: Vector) -> tuple[float, Vector]:
         value, gradient = objective(z / units)
@@ -52,7 +51,7 @@ def minimise(search: Search, objective: LinearObjective) -> None:
 
     try:
         result = minimize(
-            objective if search.chosen else scaled,
+            scaled,
             search.w * units,
             jac=True,
             method=search.method,
@@ -83,7 +82,7 @@ def _units(objective: LinearObjective) -> Vector:
     return units
 
 
-def _callback(search: Search, objective: LinearObjective, units: Vector | float) -> Any:
+def _callback(search: Search, objective: LinearObjective, units: Vector) -> Any:
     def step(z: Vector, value: float) -> None:
         search.w = z / units
         search.steps.done(search.w, value)

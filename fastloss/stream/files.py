@@ -71,14 +71,19 @@ class Files:
         return found
 
     def most_of_a_group(self, names: Sequence[str]) -> Most:
-        """Say what the largest of the row groups have of these columns."""
+        """Say what the longest row groups of the files have of these columns."""
+        wanted = frozenset(names)
         rows = size = 0
         dictionaries = False
         for _, _, footer in self._files:
-            wanted = [i for i, name in enumerate(footer.schema.names) if name in names]
-            for group in map(footer.row_group, range(footer.num_row_groups)):
-                rows = max(rows, group.num_rows)
-                for column in map(group.column, wanted):
+            groups = map(footer.row_group, range(footer.num_row_groups))
+            group = max(groups, key=lambda group: group.num_rows, default=None)
+            if group is None:
+                continue
+            rows = max(rows, group.num_rows)
+            for i, name in enumerate(footer.schema.names):
+                if name in wanted:
+                    column = group.column(i)
                     size = max(size, column.total_compressed_size)
                     dictionaries |= column.has_dictionary_page
         return Most(rows, size, dictionaries)

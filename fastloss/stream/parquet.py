@@ -38,8 +38,8 @@ PARTS = 2
 # What Arrow holds for a column: a page, and a dictionary as it is in the file and decoded, each of
 # 1 MiB as it writes them; and what its allocator keeps. A pass over 20 columns grew by 50
 # (uncompressed) to 170 MB (snappy) beside the blocks; over 300 columns of 100,000 rows in one group
-# by 580, without dictionaries by 100, in groups of 5,000 by 70. Arrow's own scanner of data sets
-# holds row groups as well: 20 columns took 700 to 900 MB, with short readahead 250.
+# by 580, without dictionaries by 100, in groups of 5,000 by 70 to 100. Arrow's own scanner of
+# data sets holds row groups as well: 20 columns took 700 to 900 MB, with short readahead 250.
 PAGE = 1 << 20
 KEPT = 1 << 26
 

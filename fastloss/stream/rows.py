@@ -114,7 +114,8 @@ def reading(what: object) -> Iterator[None]:
         raise
     except (FileNotFoundError, PermissionError) as error:
         code = errno.ENOENT if isinstance(error, FileNotFoundError) else errno.EACCES
-        raise OSError(code, os.strerror(code), str(what)) from error  # which makes it one of these
+        file = error.filename or str(what)  # Arrow's errors have neither that nor a code
+        raise OSError(code, os.strerror(code), file) from error  # which makes it one of these
     # The libraries promise no set of exceptions: damaged data come out as RuntimeError, KeyError,
     # ValueError and others.
     except Exception as error:

@@ -29,7 +29,7 @@ def test_columns_of_any_units_beyond_those_that_newtons_method_takes(monkeypatch
     y = X @ rng.standard_normal(30) + rng.standard_normal(2000)
     y[::10] += 100
     units = 10.0 ** rng.integers(-6, 6, 30)
-    X[:1024, 3] = 0.0  # nothing in the rows that are looked at
+    X[:1024, 3] = 0.0  # the first rows do not say its units
     result = fl.fit(X * units, y, fit_intercept=intercept)
     expected = fl.fit(X, y, fit_intercept=intercept)
     assert result.success
