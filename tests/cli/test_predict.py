@@ -101,9 +101,10 @@ def test_nothing_is_written_into_a_folder_of_data(refused, model, tmp_path, comm
     pq.write_table(pa.table({"a": [1.0, 2.0], "b": [3.0, 4.0]}), folder / "part.parquet")
     before = (folder / "part.parquet").read_bytes()
     (tmp_path / "link").symlink_to(folder)
-    given = ("fit", folder, "--target", "b") if command == "fit" else ("predict", model, folder)
-    for output in (folder / name, tmp_path / "link" / name):
-        assert f"must lie outside {folder}, whose" in refused(*given, "--output", output)
+    for source in (folder, tmp_path / "link"):
+        given = ("fit", source, "--target", "b") if command == "fit" else ("predict", model, source)
+        for output in (folder / name, tmp_path / "link" / name):
+            assert f"must lie outside {source}, whose" in refused(*given, "--output", output)
     assert [path.name for path in folder.rglob("*.parquet")] == ["part.parquet"]
     assert (folder / "part.parquet").read_bytes() == before
 
