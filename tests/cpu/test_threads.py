@@ -128,21 +128,79 @@ thread.join()
     assert run(code, "omp") == ["0"]
 
 
-def test_while_one_thread_is_inside_others_run_alone():
+def elsewhere(call):
+    """Give what a call gives in another thread, which has ended then."""
+    found = []
+    thread = threading.Thread(target=lambda: found.append(call()))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def given(work=10**9):
+    with threads.several(work) as several:
+        return several
+
+
+def test_while_one_thread_is_inside_others_run_alone(monkeypatch):
+    monkeypatch.setattr(threads, "layer", lambda: "omp")
     x, y = pair(threads.ALWAYS_PARALLEL_FROM, np.float64)
-    with threads.several(threads.ALWAYS_PARALLEL_FROM) as first:
+    with threads.several(10**9) as first:
         assert first is (numba.get_num_threads() > 1)
-        with threads.several(threads.ALWAYS_PARALLEL_FROM) as second:
-            assert second is False
+        assert elsewhere(given) is False
         fl.SmoothL1Loss()(x, y)
-    with threads.several(threads.ALWAYS_PARALLEL_FROM) as again:
-        assert again is first
+    assert elsewhere(given) is given() is first
 
 
-def test_the_lock_is_released_after_an_error():
-    with pytest.raises(KeyError), threads.several(threads.ALWAYS_PARALLEL_FROM):
+def test_the_threads_are_given_back_after_an_error():
+    with pytest.raises(KeyError), threads.several(10**9):
         raise KeyError
-    assert not threads._entered.locked()
+    assert not threads._inside
+
+
+def test_the_threads_of_a_call_that_was_interrupted_at_any_step_go_to_the_next(monkeypatch):
+    """Without that all later calls would run on one thread, or on as few as it had set."""
+    numbas = [8]
+    monkeypatch.setattr(numba, "get_num_threads", lambda: numbas[-1])
+    monkeypatch.setattr(numba, "set_num_threads", numbas.append)
+    monkeypatch.setattr(threads, "limit", lambda: 2)
+    step = interrupted_at = 0
+
+    def interrupt(frame, event, argument):
+        nonlocal step
+        if frame.f_code.co_filename != threads.__file__:
+            return None
+        frame.f_trace_opcodes = True
+        step += event == "opcode"
+        if step == interrupted_at:
+            step += 1
+            raise KeyboardInterrupt
+        return interrupt
+
+    left = 0
+    while step >= interrupted_at:
+        step, interrupted_at = 0, interrupted_at + 1
+        sys.settrace(interrupt)
+        try:
+            given()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(None)
+        left += bool(threads._inside)
+        assert given()
+        assert not threads._inside
+        assert numbas[-1] == 8
+    assert interrupted_at > 50
+    assert left > 10
+
+
+def test_the_threads_of_a_call_whose_thread_is_gone_are_free(monkeypatch):
+    monkeypatch.setattr(threads, "layer", lambda: "omp")
+    gone = threads.several(10**9)
+    elsewhere(gone.__enter__)
+    assert bool(threads._inside) is given() is (numba.get_num_threads() > 1)
+    assert not threads._inside
 
 
 def test_small_work_stays_on_one_thread():
