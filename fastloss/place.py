@@ -82,6 +82,11 @@ def as_real(name: str, value: object) -> Array:
             f"{name} must be an array without a mask, got a masked array: fill or leave out what "
             "it masks"
         )
+    elif hasattr(value, "keys") and not hasattr(value, "__array__"):
+        raise TypeError(
+            f"{name} must be an array, got {type_name(value)}, which has arrays by their names: "
+            "pass one of them"
+        )
     else:
         try:
             array = np.asarray(value)

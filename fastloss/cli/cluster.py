@@ -91,7 +91,7 @@ def open_rows(client: Any, path: Path, target: str, features: Sequence[str] | No
         _read, rows=rows, chunks=(chunks, (p + 1,)), dtype=first.dtype, meta=first[:0]
     )
     both = client.persist(both)
-    return Data(both[:, :p], both[:, p], rows.features, 0)
+    return Data(both[:, :p], both[:, p], rows.features, 0, rows)
 
 
 def _read(bounds: Array, rows: Any) -> Array:

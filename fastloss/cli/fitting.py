@@ -121,6 +121,7 @@ def _fitting(
                 **options,
             )
     except (ValueError, ArithmeticError, RuntimeError) as error:
-        if data.streamed:
-            streamed.check_finite(data, arguments.target)
+        if (files := data.by_rows) is not None:
+            names = data.features, arguments.target
+            streamed.check_finite(files, *names, arguments.memory_limit)
         raise CommandError(f"cannot fit {arguments.file}: {error}") from error

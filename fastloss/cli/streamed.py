@@ -1,6 +1,7 @@
 """Files that are read block by block, as they are larger than the memory that may be used."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,20 +67,24 @@ def open_rows(
             f"{shown(_bytes(found.X))}, more than --memory-limit {shown(memory)}: raise the limit, "
             "or leave such rows out of the file"
         )
-    return found
+    # Which loads Numba.
+    from fastloss.stream.sources import within
+
+    # A fit, and what is counted after it, would each write a file.
+    return replace(found, X=within(found.X, memory))
 
 
-def check_finite(data: Data, target: str) -> None:
+def check_finite(rows: Rows, features: Sequence[str], target: str, memory: int) -> None:
     """Raise CommandError if a value is not finite, naming the first such row and its column."""
     from fastloss.cpu.model import first_bad_rows
 
-    for block in data.X.blocks(ROWS):
+    for block in rows.blocks(min(ROWS, rows.rows_within(memory))):
         bad = first_bad_rows(block.X, block.y)
         if bad:
             row = min(bad.values())
-            name = bad_column(block.X[row], block.y[row], target, data.features)
+            name = bad_column(block.X[row], block.y[row], target, features)
             number = block.low + row
-            where = data.X.where(number, first=1)
+            where = rows.where(number, first=1)
             raise CommandError(
                 f"missing, NaN or infinite values, first in row {number + 1}"
                 f"{where and f' ({where})'}, column {name!r}: leave such rows out of the file, or "

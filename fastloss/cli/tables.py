@@ -10,6 +10,7 @@ import numpy as np
 from fastloss.arrays import precision
 from fastloss.cli.errors import CommandError, needs_pyarrow
 from fastloss.columns import choose as choose_names
+from fastloss.stream.rows import Rows
 from fastloss.typing import Array, Vector
 
 # Bytes of X looked through for NaN at once, so that the marks stay small.
@@ -42,6 +43,14 @@ class Data:
     """The names of X's columns."""
     dropped: int
     """Rows left out because a value was missing or not finite."""
+    files: Rows | None = None
+    """Where workers have read X."""
+
+    @property
+    def by_rows(self) -> Rows | None:
+        """Rows that can be read block by block; None where a file was read whole."""
+        rows: Rows | None = self.X if self.streamed else self.files
+        return rows
 
     @property
     def streamed(self) -> bool:

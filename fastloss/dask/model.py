@@ -151,7 +151,10 @@ class DaskModel(OnePass):
 
     def on_host(self) -> tuple[Array, Vector | None]:
         """Compute X and the weights."""
-        return self.to_host(self.X), None if self.weight is None else self.to_host(self.weight)
+        self._passes += 1
+        found = self.to_host(self.X), None if self.weight is None else self.to_host(self.weight)
+        self._tell()
+        return found
 
     def to_host(self, array: Any) -> Vector:
         """Compute an array."""
@@ -160,7 +163,6 @@ class DaskModel(OnePass):
     def _pass(self, function: Any, formula: Any, *arguments: Any) -> work.Result:
         """Do a work on all chunks once; the first one looks at them too."""
         self._passes += 1
-        n = self.shape[0]
         if self._look is not None:
             found = self._chunks.compute(Call(function, formula, *arguments))
         else:
@@ -172,9 +174,12 @@ class DaskModel(OnePass):
                 look.add(glance)
             self._look = look
             found = found._replace(parts=tuple(part for each in parts for part in each))
-        if self.watch is not None:
-            self.watch(self._passes, n, n)
+        self._tell()
         return found
+
+    def _tell(self) -> None:
+        if self.watch is not None:
+            self.watch(self._passes, self.shape[0], self.shape[0])
 
     def _looked(self) -> Look:
         if self._look is None:

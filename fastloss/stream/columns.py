@@ -10,17 +10,20 @@ from typing import Any
 
 import numpy as np
 
+from fastloss.stream.copied import Copied
 from fastloss.typing import Array
 
 # What touching a number maps at most.
 AROUND = 1 << 21
 # Columns whose pages are held at once.
 TOGETHER = 8
+# Of a block: in longer ones fewer rows are read by themselves.
+BLOCK_BYTES = 1 << 28
 # Of a budget, what may be held around the rows of a block that is read where it lies.
 SHARE = 0.5
 
 
-class Columns:
+class Columns(Copied):
     """A matrix of a memory map in Fortran order, read by slices that hold few of its pages.
 
     Parameters
@@ -31,12 +34,15 @@ class Columns:
         What it lies in, whose pages are given back.
     """
 
+    beside = TOGETHER * AROUND
+    block_bytes = BLOCK_BYTES
+
     def __init__(self, array: Array, pages: mmap.mmap) -> None:
         self._array, self._pages = np.asarray(array), pages
         self.shape, self.dtype = array.shape, array.dtype
 
     def read(self, low: int, high: int, out: Array) -> None:
-        """Read rows from ``low`` to before ``high``."""
+        """Copy rows from ``low`` to before ``high``."""
         for j in range(0, self.shape[1], TOGETHER):
             out[:, j : j + TOGETHER] = self._array[low:high, j : j + TOGETHER]
             self._pages.madvise(mmap.MADV_DONTNEED)

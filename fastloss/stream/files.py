@@ -8,9 +8,11 @@ from pathlib import PurePosixPath
 from posixpath import commonpath
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import dataset, parquet
 
+from fastloss.arrow import is_number, value_type, words
 from fastloss.place import type_name
 from fastloss.stream.rows import reading
 
@@ -110,20 +112,25 @@ class Files:
                     f"{_listed(sorted(later))}: name the features"
                 )
 
-    def check(self, names: Sequence[str]) -> None:
-        """See that each file has the columns, in the types of the first one."""
+    def dtypes(self, names: Sequence[str]) -> dict[str, np.dtype[Any]]:
+        """Give the dtype that holds the numbers of each column in all files.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a file has no such column, several, or one of something else.
+        """
         first = self._files[0].path
+        found: dict[str, np.dtype[Any]] = {}
         for path, _, footer in self._files:
             schema = footer.schema.to_arrow_schema()
             for name in names:
                 if (count := schema.names.count(name)) != 1:
-                    found = f"{count} columns" if count else "no column"
-                    raise ValueError(f"{path} has {found} {name!r}, where {first} has one")
-                kind, expected = schema.field(name).type, self.schema.field(name).type
-                if kind != expected:
-                    raise TypeError(
-                        f"column {name!r} holds {kind} in {path}, but {expected} in {first}"
-                    )
+                    what = f"{count} columns" if count else "no column"
+                    raise ValueError(f"{path} has {what} {name!r}, where {first} has one")
+                here = _dtype(path, name, schema.field(name).type)
+                found[name] = np.result_type(here, found.get(name, here))
+        return found
 
     def batches(
         self, names: Sequence[str], rows: int, buffer: int, low: int
@@ -193,6 +200,12 @@ def _refuse_filter(source: dataset.Dataset, rows: int) -> None:
             f"source must be a Dataset without a filter, got {count} of the {rows} rows of its "
             "files"
         )
+
+
+def _dtype(path: str, name: str, kind: Any) -> np.dtype[Any]:
+    if not is_number(kind):
+        raise TypeError(f"column {name!r} holds {words(value_type(kind))}, not numbers, in {path}")
+    return np.dtype(np.float32 if pa.types.is_float32(value_type(kind)) else np.float64)
 
 
 def _group_rows(footer: Any) -> list[int]:

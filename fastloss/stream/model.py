@@ -187,7 +187,9 @@ class StreamedModel(OnePass):
 
     def on_host(self) -> tuple[Array, Vector | None]:
         """Read X and the weights."""
+        self._passes += 1
         block = self._rows.block(0, self.shape[0])
+        self._tell(block)
         return block.X, block.weight
 
     def to_host(self, array: Any) -> Vector:

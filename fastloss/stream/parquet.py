@@ -1,5 +1,7 @@
 """Rows of Parquet files, in blocks whatever the files' row groups are."""
 
+import tempfile
+import warnings
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import dataset
 
-from fastloss.arrow import is_number, value_type, words
+from fastloss.arrays import caller_level
 from fastloss.columns import choose
 from fastloss.model import check_matrix
 from fastloss.parallelism import limit
@@ -21,7 +23,7 @@ from fastloss.stream.ahead import ahead
 from fastloss.stream.files import Files
 from fastloss.stream.pace import paced
 from fastloss.stream.part import Part
-from fastloss.stream.rows import ALIVE, Block
+from fastloss.stream.rows import ALIVE, Block, Rows
 from fastloss.typing import Array
 
 # Rows of a batch: wide tables have shorter ones, but as many rows as a page of theirs has, or
@@ -66,7 +68,8 @@ class Parquet:
     OSError
         If a file cannot be read, naming it.
     TypeError
-        If a column does not hold numbers, or not of the same type in each file.
+        If a column does not hold numbers. Where files have other types than the first, blocks have
+        the one that holds all.
     ValueError
         If a column is not there, is given or found twice, or there are no files or rows; or if
         ``features`` is not given and there are columns beside those of the first file.
@@ -84,10 +87,9 @@ class Parquet:
         if features is None:
             self._files.check_others()
         self.features = tuple(choose(self._files.name, schema.names, target, features, weight))
-        self._vectors = (target,) if weight is None else (target, weight)
-        self._names = (*self.features, *self._vectors)
-        self._dtypes = {name: _dtype(name, schema.field(name).type) for name in self._names}
-        self._files.check(self._names)
+        self.vectors = (target,) if weight is None else (target, weight)
+        self._names = (*self.features, *self.vectors)
+        self._dtypes = self._files.dtypes(self._names)
         self._most = self._files.most_of_a_group(self._names)
         self._buffer_bytes = min(BUFFER, max(LEAST_BUFFER, self._most.column_bytes))
         check_matrix(self.shape)
@@ -115,8 +117,32 @@ class Parquet:
 
     def least_memory(self) -> int:
         """Give the bytes of pages that are held beside the blocks."""
+        return len(self._names) * self.column_bytes
+
+    def spilled(self, memory: int) -> Rows:
+        """Write them into a temporary file."""
+        # It builds upon this module.
+        from fastloss.stream.spilled import Spilled
+
+        size = self.shape[0] * self._row_bytes()
+        warnings.warn(
+            f"{size / 1e9:,.1f} GB are written into a temporary file in {tempfile.gettempdir()}: "
+            f"columns of row groups as long as those of X take {self.least_memory() / 1e6:,.0f} MB "
+            f"to be read side by side, where memory_limit is {memory / 1e6:,.0f} MB. Write X in "
+            "shorter row groups, or raise the limit, to do without",
+            stacklevel=caller_level(),
+        )
+        return Spilled(self, memory)
+
+    @property
+    def column_bytes(self) -> int:
+        """Those that are held of a column."""
         pages = 3 if self._most.dictionaries else 1
-        return len(self._names) * (self._buffer_bytes + pages * min(PAGE, 8 * self._most.rows))
+        return self._buffer_bytes + pages * min(PAGE, 8 * self._most.rows)
+
+    def dtype_of(self, name: str) -> np.dtype[Any]:
+        """Give the dtype of a column's numbers."""
+        return self._dtypes[name]
 
     def block(self, low: int, high: int) -> Block:
         """Read the rows from ``low`` to before ``high``, and what their row groups have before."""
@@ -128,6 +154,23 @@ class Parquet:
         """Give blocks of ``rows`` rows in order, see :meth:`fastloss.stream.rows.Rows.blocks`."""
         shared.check_blocks(self.shape[0], rows, low)
         return paced(ahead(self._read(rows, low), ALIVE - 1))
+
+    def columns(self, names: Sequence[str], out: Array) -> Generator[tuple[int, Array], None, None]:
+        """Give only some columns, each as a row of ``out``: as many numbers as there is room for.
+
+        Yields
+        ------
+        low : int
+            The number of the first row.
+        columns : ndarray
+            A part of ``out`` or all of it, which is used again.
+        """
+        n, rows = self.shape[0], out.shape[1]
+        part = self._part(names, rows, 0)
+        for low in range(0, n, rows):
+            columns = out[:, : n - low]
+            part.fill(list(columns))
+            yield low, columns
 
     def where(self, row: int, first: int = 0) -> str:
         """Say in which file a row lies, and as which of its rows."""
@@ -173,14 +216,8 @@ class Parquet:
 
     def _buffer(self, rows: int) -> list[Array]:
         X: Array = np.empty(rows * len(self.features), self.dtype)
-        return [X, *(np.empty(rows, self._dtypes[name]) for name in self._vectors)]
+        return [X, *(np.empty(rows, self._dtypes[name]) for name in self.vectors)]
 
     def _row_bytes(self) -> int:
-        vectors = (self._dtypes[name].itemsize for name in self._vectors)
+        vectors = (self._dtypes[name].itemsize for name in self.vectors)
         return len(self.features) * self.dtype.itemsize + sum(vectors)
-
-
-def _dtype(name: str, kind: Any) -> np.dtype[Any]:
-    if not is_number(kind):
-        raise TypeError(f"column {name!r} holds {words(value_type(kind))}, not numbers")
-    return np.dtype(np.float32 if pa.types.is_float32(value_type(kind)) else np.float64)

@@ -57,6 +57,12 @@ class Rows(Protocol):
     def least_memory(self) -> int:
         """Give the bytes that are held beside blocks, however short these are."""
 
+    def spilled(self, memory: int) -> "Rows | None":
+        """Write the rows to where less is held beside blocks, and warn; None if that cannot be.
+
+        ``memory`` is what may be held meanwhile.
+        """
+
     def block(self, low: int, high: int) -> Block:
         """Read the rows from ``low`` to before ``high``, into memory of their own."""
 

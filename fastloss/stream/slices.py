@@ -9,7 +9,7 @@ from fastloss.cpu.design import lies_well
 from fastloss.model import check_matrix, check_vector
 from fastloss.stream import rows as shared
 from fastloss.stream.ahead import ahead
-from fastloss.stream.columns import Columns
+from fastloss.stream.copied import Copied
 from fastloss.stream.pace import paced
 from fastloss.stream.rows import Block
 from fastloss.stream.stored import Reader, Stored
@@ -69,14 +69,18 @@ class Slices:
     def block_bytes(self) -> int:
         """Much where nothing is copied or rows lie apart, little where memory is converted."""
         array = self._X.array
+        if isinstance(array, Copied):
+            return array.block_bytes
         if isinstance(array, np.ndarray) and not lies_well(array):
             return COPY_BYTES
-        large = self._in_memory() or isinstance(array, Columns)
-        return VIEW_BYTES if large else READ_BYTES
+        return VIEW_BYTES if self._in_memory() else READ_BYTES
 
     def least_memory(self) -> int:
         """Give the bytes of the chunks that are held beside the blocks."""
         return sum(stored.beside() for stored in self._all())
+
+    def spilled(self, memory: int) -> None:
+        """Do nothing: chunks can be written anew by whoever has written them."""
 
     def rows_within(self, budget: int) -> int:
         """Give the most rows to a block with which a pass holds about ``budget`` bytes."""

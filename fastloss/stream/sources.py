@@ -20,7 +20,9 @@ from fastloss.typing import Array
 
 # Bytes of a copy of X that is made rather than made block by block at each reading.
 COPY_BYTES = 1 << 25
-# What may be held beyond a small limit without a warning: what Arrow keeps in any case.
+# Of the budget, what may be held beside blocks, which need their part; and what beyond a small one
+# nothing is done about, as Arrow keeps that in any case.
+BESIDE = 0.5
 UNTOLD = 1 << 26
 # Files that others read, with how that is done.
 OTHERS = {
@@ -45,18 +47,21 @@ def model(X: Any, y: Any, weight: Any, memory: int) -> Model | None:
     rows = _rows(X, y, weight, memory)
     if rows is None:
         return None
-    _warn_of_more(rows.least_memory(), memory)
-    return StreamedModel(rows, X, y, weight, memory)
+    return StreamedModel(within(rows, memory), X, y, weight, memory)
 
 
-def _warn_of_more(least: int, memory: int) -> None:
+def within(rows: Rows, memory: int) -> Rows:
+    """Give rows that take no more than ``memory`` bytes if that is possible, or else warn."""
+    least = rows.least_memory()
+    if least > max(BESIDE * memory, UNTOLD) and (written := rows.spilled(memory)) is not None:
+        return written
     if least > max(memory, UNTOLD):
         warnings.warn(
             f"about {least / 1e6:,.0f} MB will be held where memory_limit is {memory / 1e6:,.0f} "
-            "MB, as the chunks or row groups of X are so large: write it in smaller ones, or "
-            "raise the limit",
+            "MB, as the chunks of X are so large: write it in smaller ones, or raise the limit",
             stacklevel=caller_level(),
         )
+    return rows
 
 
 def held(array: Any) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 from fastloss.arrays import precision
 from fastloss.cpu.sparse import is_sparse
 from fastloss.place import as_real, is_foreign, require_real
-from fastloss.stream.columns import AROUND, TOGETHER, Columns
+from fastloss.stream.copied import Copied
 from fastloss.stream.rows import ALIVE, reading
 from fastloss.typing import Array
 
@@ -31,7 +31,7 @@ class Stored:
 
     def __init__(self, name: str, value: Any) -> None:
         self.name = name
-        sliced = isinstance(value, Columns) or has_slices(value)
+        sliced = isinstance(value, Copied) or has_slices(value)
         self.array = value if sliced else as_real(name, value)
         require_real(name, self.array, value)
         self.shape: tuple[int, ...] = tuple(self.array.shape)
@@ -52,13 +52,13 @@ class Stored:
         """Give the bytes that are held beside the blocks: a slice, and a chunk if there are any."""
         if self.in_memory:
             return 0
-        if isinstance(self.array, Columns):
-            return TOGETHER * AROUND
+        if isinstance(self.array, Copied):
+            return self.array.beside
         return self.bytes_of(self._slice_rows() + (self.chunk if self.chunk > 1 else 0))
 
     def empty(self, rows: int) -> Array:
         """Give memory for so many rows, in the array's order: kernels' bits depend on it."""
-        order: Literal["C", "F"] = "F" if isinstance(self.array, Columns) else "C"
+        order: Literal["C", "F"] = "F" if isinstance(self.array, Copied) else "C"
         return np.empty((rows, *self.shape[1:]), self.dtype, order)
 
     def read(self, low: int, out: Array) -> None:
@@ -71,13 +71,13 @@ class Stored:
                 self._read(first, last, part)
 
     def _slice_rows(self) -> int:
-        if isinstance(self.array, Columns):  # which makes no array of its own
+        if isinstance(self.array, Copied):  # which makes no array of its own
             return self.shape[0]
         rows = max(1, SLICE_BYTES // max(1, self.bytes_of(1)))
         return max(self.chunk, rows - rows % self.chunk)
 
     def _read(self, low: int, high: int, out: Array) -> None:
-        if isinstance(self.array, Columns):
+        if isinstance(self.array, Copied):
             self.array.read(low, high, out)
             return
         # h5py's own way into an array; it would convert, too, but slower than NumPy.

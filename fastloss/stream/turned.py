@@ -44,6 +44,9 @@ class Turned:
         """Give what the rows themselves need."""
         return self._rows.least_memory()
 
+    def spilled(self, memory: int) -> None:
+        """Do nothing: the rows themselves are where they take least."""
+
     def rows_within(self, budget: int) -> int:
         """Give the most rows to a block, of which there are three more than before."""
         return max(1, self._rows.rows_within(budget) // 4)

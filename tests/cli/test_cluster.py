@@ -1,5 +1,6 @@
 """`fastloss fit` on workers."""
 
+import re
 import sys
 
 import numpy as np
@@ -54,6 +55,15 @@ def test_workers_of_this_machine_and_a_running_cluster_give_what_one_process_giv
 )
 def test_what_cannot_be_done_is_said_in_a_line(refused, folder, options, words):
     assert words in refused("fit", folder, "--target", "y", *options)
+
+
+def test_a_row_that_is_not_finite_is_named_as_without_workers(refused, folder):
+    table = pq.read_table(folder / "1.parquet")
+    c = table["c"].to_numpy().copy()
+    c[17] = np.nan
+    pq.write_table(table.set_column(3, "c", [c]), folder / "1.parquet")
+    said = refused("fit", folder, "--target", "y", "--workers", "1")
+    assert re.search(r"first in row 10018 \(row 18 in .*1\.parquet\), column 'c': leave", said)
 
 
 def test_a_cluster_reads_parquet_alone(refused, tmp_path):

@@ -15,6 +15,8 @@ import pytest
 
 import fastloss
 from fastloss.cli import fitting, streamed, values
+from fastloss.stream import sources
+from fastloss.stream.spilled import Spilled
 
 N, P = 60_000, 4
 RNG = np.random.default_rng(0)
@@ -60,6 +62,31 @@ def whole_files_are_not_read(monkeypatch):
         raise AssertionError("the file was read whole")
 
     return lambda: monkeypatch.setattr("fastloss.cli.tables.read", read)
+
+
+@pytest.mark.filterwarnings("default:.*written into a temporary file")
+@pytest.mark.parametrize("spoilt", [False, True])
+def test_columns_too_wide_to_be_read_side_by_side_are_written_elsewhere_once(
+    run, parquet, monkeypatch, spoilt
+):
+    monkeypatch.setattr(sources, "UNTOLD", 0)
+    monkeypatch.setattr("fastloss.stream.tiles.AROUND", 0)
+    expected = run("fit", parquet, "--target", "y", "--json")
+    made, make = [], Spilled.__init__
+    monkeypatch.setattr(Spilled, "__init__", lambda *given: made.append(1) or make(*given))
+    if spoilt:
+        x1 = X[:, 1].copy()
+        x1[50_007] = np.nan
+        pq.write_table(table(x1=x1), parquet, row_group_size=10_000)
+    found = run("fit", parquet, *SMALL)
+    assert found.err.startswith("fastloss: warning: 0.0 GB are written into a temporary file in /")
+    assert made == [1]
+    if spoilt:
+        assert found.code == 2
+        assert "row 50008" in found.err
+        assert "'x1'" in found.err
+    else:
+        same(found.model, expected.model)
 
 
 @pytest.mark.parametrize("beta", [[], ["--beta", "auto"]])

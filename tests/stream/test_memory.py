@@ -10,7 +10,7 @@ import pytest
 import zarr
 
 N, P = 2_500_000, 16
-LIMITS = {"map": 40_000_000, "zarr": 40_000_000, "parquet": 100_000_000}
+LIMITS = {"map": 40_000_000, "zarr": 40_000_000, "parquet": 100_000_000, "wide": 200_000_000}
 
 # The peak is taken by a thread, as the system's own would count what went before.
 MEASURE = """
@@ -25,7 +25,7 @@ def resident():
 
 def fit(limit):
     kind, path = sys.argv[1:3]
-    if kind == "parquet":
+    if kind in ("parquet", "wide"):
         return fl.fit(path, "y", memory_limit=limit)
     X = np.load(path, mmap_mode="r") if kind == "map" else zarr.open_array(path, mode="r")
     return fl.fit(X, np.load(sys.argv[3], mmap_mode="r"), memory_limit=limit)
@@ -53,7 +53,8 @@ pytestmark = pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize("kind", LIMITS)
 def test_the_limit_is_kept(tmp_path, kind):
-    X = np.random.default_rng(0).standard_normal((N, P), np.float32)
+    shape = (100_000, 600) if kind == "wide" else (N, P)
+    X = np.random.default_rng(0).standard_normal(shape, np.float32)
     y = X.sum(axis=1)
     y[::10] += 50
     np.save(tmp_path / "y.npy", y)
@@ -64,7 +65,7 @@ def test_the_limit_is_kept(tmp_path, kind):
     elif kind == "zarr":
         zarr.create_array(path, shape=X.shape, dtype=X.dtype, chunks=(20_000, P))[...] = X
     else:
-        pq.write_table(pa.table({**{f"x{j}": X[:, j] for j in range(P)}, "y": y}), path)
+        pq.write_table(pa.table({**{f"x{j}": X[:, j] for j in range(shape[1])}, "y": y}), path)
     limit = LIMITS[kind]
     arguments = [kind, str(path), str(tmp_path / "y.npy"), str(limit)]
     done = subprocess.run(

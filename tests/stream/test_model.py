@@ -231,6 +231,19 @@ def test_absolute_error_of_few_rows_has_its_exact_minimum(weighted):
     np.testing.assert_allclose(found.x, expected.x, rtol=1e-9)
 
 
+def test_each_reading_of_all_rows_is_a_pass_that_is_told(monkeypatch):
+    """One of them has all rows at once, for the linear program."""
+    X, y, _ = problem(5000, 3)
+    read, told = [], set()
+    blocks, block = Slices.blocks, Slices.block
+    monkeypatch.setattr(Slices, "blocks", lambda *given: read.append(5000) or blocks(*given))
+    monkeypatch.setattr(
+        Slices, "block", lambda *given: read.append(given[2] - given[1]) or block(*given)
+    )
+    fl.fit(Slices(X, y), None, fl.L1Loss(), progress=lambda number, *_: told.add(number))
+    assert told == set(range(1, read.count(5000) + 1))
+
+
 def test_nearly_dependent_columns_are_told_apart():
     X, apart, y = nearly_dependent(1e6)
     found = fl.fit(Slices(X, y), None, fl.MSELoss())

@@ -2,6 +2,7 @@
 
 import sys
 
+import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -74,6 +75,21 @@ def test_what_is_not_in_the_file(file):
 def test_a_path_of_another_format_says_how_it_is_read(name, way, y):
     with pytest.raises(ValueError, match=f"X must be .* path of Parquet, got '{name}': .*{way}"):
         fl.fit(name, y)
+
+
+@pytest.mark.parametrize("name", ["X", "y", "weight"])
+@pytest.mark.parametrize("kind", ["h5py", "zarr", "npz"])
+def test_what_has_several_arrays_is_not_one_of_them(tmp_path, kind, name):
+    if kind == "h5py":
+        group = h5py.File(tmp_path / "file.h5", "w")
+    elif kind == "zarr":
+        group = zarr.group()
+    else:
+        np.savez(tmp_path / "file.npz", a=X)
+        group = np.load(tmp_path / "file.npz")
+    given = {"X": X, "y": Y, "weight": None} | {name: group}
+    with pytest.raises(TypeError, match=f"{name} must be an array, got .*names: pass one of them"):
+        fl.LinearObjective(**given)
 
 
 def test_a_file_without_pyarrow_says_what_to_install(file, monkeypatch):
