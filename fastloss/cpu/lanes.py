@@ -152,6 +152,28 @@ def drop(typingctx, lanes, count):  # type: ignore[no-untyped-def] # noqa: ANN00
 
 
 @intrinsic
+def keep(typingctx, lanes, count):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Make all but the first ``count`` lanes zero, whatever they hold."""
+
+    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        lanes, count = arguments
+        first = builder.icmp_signed("<", *_numbered(builder, count))
+        return builder.select(first, lanes, ir.Constant(VECTOR, None))
+
+    return LANES(LANES, types.intp), build
+
+
+@intrinsic
+def spread(typingctx, number):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Give a number eight times."""
+
+    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        return _spread(builder, arguments[0], VECTOR)
+
+    return LANES(types.float64), build
+
+
+@intrinsic
 def multiply_add(typingctx, sums, a, b):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
     """Give ``sums + a * b``, where ``b`` is lanes or one number for all of them."""
 

@@ -35,6 +35,16 @@ def drop(lanes: Vector, count: int) -> Vector:
     return np.where(np.arange(8) < count, 0.0, lanes)
 
 
+def keep(lanes: Vector, count: int) -> Vector:
+    """Make all but the first ``count`` lanes zero."""
+    return np.where(np.arange(8) < count, lanes, 0.0)
+
+
+def spread(number: float) -> Vector:
+    """Give a number eight times."""
+    return np.full(8, number)
+
+
 def multiply_add(sums: Vector, a: Vector, b: Vector | float) -> Vector:
     """Give ``sums + a * b``."""
     return sums + a * b

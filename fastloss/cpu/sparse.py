@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from fastloss.cpu import sparse_columns
+from fastloss.cpu import short_rows, sparse_columns
+from fastloss.cpu.jit import inner
 from fastloss.cpu.layout import writeable
 from fastloss.place import require_real, type_name
 from fastloss.typing import Array, Vector
@@ -82,10 +83,33 @@ def rows_of(X: Any) -> Rows:
 
 
 def predict(A: Any, columns: bool | None, low: int, high: int, w: Vector, out: Vector) -> None:
-    """Write ``X[low:high] @ w[:-1] + w[-1]``.
+    """Write ``X[low:high] @ w[:-1] + w[-1]``."""
+    if _have_few_entries(A, low, high):
+        short_rows.predict(A, low, high, w, out)
+    else:
+        _predict_by_rows(A, low, high, w, out)
 
-    Indices have no sign: one with it would be tested for counting from the end. Two sums, as one
-    would wait for itself in long rows, and four for their end in short ones.
+
+def gather(A: Any, columns: bool | None, low: int, high: int, slopes: Vector, out: Vector) -> None:
+    """Add ``X[low:high].T @ slopes`` to ``out[:-1]`` and their sum to ``out[-1]``."""
+    if _have_few_entries(A, low, high):
+        short_rows.gather(A, low, high, slopes, out)
+    else:
+        _gather_by_rows(A, low, high, slopes, out)
+
+
+@inner
+def _have_few_entries(A: Any, low: int, high: int) -> bool:
+    starts = A[2]
+    few: bool = starts[high] - starts[low] <= short_rows.FEW * (high - low)
+    return few
+
+
+@inner
+def _predict_by_rows(A: Any, low: int, high: int, w: Vector, out: Vector) -> None:
+    """Have two sums, as one would wait for itself in long rows, and four for their end in short.
+
+    Indices have no sign: one with it would be tested for counting from the end.
     """
     data, places, starts = A
     intercept = w[w.size - 1]
@@ -101,8 +125,8 @@ def predict(A: Any, columns: bool | None, low: int, high: int, w: Vector, out: V
         out[i - low] = (a + b) + intercept
 
 
-def gather(A: Any, columns: bool | None, low: int, high: int, slopes: Vector, out: Vector) -> None:
-    """Add ``X[low:high].T @ slopes`` to ``out[:-1]`` and their sum to ``out[-1]``."""
+@inner
+def _gather_by_rows(A: Any, low: int, high: int, slopes: Vector, out: Vector) -> None:
     data, places, starts = A
     total = 0.0
     for i in range(low, high):
