@@ -16,7 +16,7 @@ from fastloss.stream.parquet import Parquet
 from fastloss.stream.spilled import Spilled
 from tests.stream.checks import check_block, check_blocks
 
-N, P = 1030, 30
+N, P = 1001, 30
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((N, P), np.float32)
 Y, WEIGHT = X.sum(axis=1) + RNG.standard_normal(N), RNG.random(N)
@@ -28,7 +28,7 @@ ENOUGH = 1 << 28  # for the blocks that there are in memory
 
 @pytest.fixture
 def folder(tmp_path):
-    """Files of 400, 0, 1 and 629 rows."""
+    """Files of 400, 0, 1 and 600 rows."""
     path = tmp_path / "folder"
     path.mkdir()
     for i, (low, high) in enumerate([(0, 400), (400, 400), (400, 401), (401, N)]):
