@@ -14,7 +14,6 @@ from fastloss.cpu.jit import inner
 from fastloss.cpu.vectors import (
     WIDTH,
     add,
-    add_totals,
     keep,
     load_vector,
     spread,
@@ -36,29 +35,16 @@ def predict(A: Any, low: int, high: int, w: Vector, out: Vector) -> None:
     terms = np.empty(np.int64(starts[high]) - first + 2 * WIDTH)
     for k in range(np.uint64(first), np.uint64(starts[high])):
         terms[k - np.uint64(first)] = data[k] * w[np.uint64(places[k])]
-    out[:] = w[w.size - 1]
-    fours = low + (high - low) // 4 * 4
-    for i in range(low, fours, 4):
-        a, b = np.int64(starts[i]) - first, np.int64(starts[i + 1]) - first
-        c, d = np.int64(starts[i + 2]) - first, np.int64(starts[i + 3]) - first
-        end = np.int64(starts[i + 4]) - first
-        rows = _sum(terms, a, b), _sum(terms, b, c), _sum(terms, c, d), _sum(terms, d, end)
-        add_totals(out, i - low, *rows)
-    for i in range(fours, high):
-        a, b = np.int64(starts[i]) - first, np.int64(starts[i + 1]) - first
-        out[i - low] += total(_sum(terms, a, b))
-
-
-@inner
-def _sum(terms: Vector, start: Any, end: Any) -> Any:
-    """Add up ``terms[start:end]`` by lanes; 16 of them are there, whatever they are."""
-    found = add(
-        keep(load_vector(terms, start), end - start),
-        keep(load_vector(terms, start + WIDTH), end - start - WIDTH),
-    )
-    for k in range(start + 2 * WIDTH, end, WIDTH):
-        found = add(found, keep(load_vector(terms, k), end - k))
-    return found
+    intercept = w[w.size - 1]
+    for i in range(low, high):
+        start, end = np.int64(starts[i]) - first, np.int64(starts[i + 1]) - first
+        lanes = add(
+            keep(load_vector(terms, start), end - start),
+            keep(load_vector(terms, start + WIDTH), end - start - WIDTH),
+        )
+        for k in range(start + 2 * WIDTH, end, WIDTH):
+            lanes = add(lanes, keep(load_vector(terms, k), end - k))
+        out[i - low] = total(lanes) + intercept
 
 
 @inner
