@@ -126,7 +126,7 @@ class Parquet:
 
         size = self.shape[0] * self._row_bytes()
         warnings.warn(
-            f"{size / 1e9:,.1f} GB are written into a temporary file in {tempfile.gettempdir()}: "
+            f"{size / 1e6:,.0f} MB are written into a temporary file in {tempfile.gettempdir()}: "
             f"columns of row groups as long as those of X take {self.least_memory() / 1e6:,.0f} MB "
             f"to be read side by side, where memory_limit is {memory / 1e6:,.0f} MB. Write X in "
             "shorter row groups, or raise the limit, to do without",

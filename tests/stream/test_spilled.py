@@ -99,7 +99,7 @@ def test_a_fit_of_them_says_so_and_has_the_bits_of_one_without(folder, little, m
     little()
     with pytest.warns(
         UserWarning,
-        match=r"0\.0 GB are written into a temporary file in .*: columns of row groups as long as "
+        match=r"0 MB are written into a temporary file in .*: columns of row groups as long as "
         r"those of X take 0 MB to be read side by side, where memory_limit is 268 MB\. Write X",
     ) as told:
         objective = fl.LinearObjective(folder, "y", weight="w", memory_limit=ENOUGH)
