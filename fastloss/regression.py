@@ -70,7 +70,8 @@ def fit(
     tol : float
         Newton stops when no entry of the gradient exceeds ``tol`` times the largest one at
         ``w = 0``, each divided by the root mean square of its column so that units cancel. With
-        the threshold 'auto', when a step changes the residuals by less than ``tol`` of themselves.
+        the threshold 'auto', when a step changes the residuals by less than ``tol`` times their
+        scale, in the root of the mean of squares.
         SciPy's methods get it as their own ``tol``.
     max_iter : int
         Steps at most.
@@ -99,7 +100,8 @@ def fit(
     ------
     TypeError, ValueError
         As :class:`fastloss.LinearObjective`; and ValueError if X or y is not finite, naming the
-        first row, or ``method``, ``tol`` or ``max_iter`` is out of range.
+        first row, or so large or small that squares of its values overflow or underflow; or if
+        ``method``, ``tol`` or ``max_iter`` is out of range.
 
     KeyboardInterrupt
         Where the fit is interrupted; its attribute ``best`` is an ``OptimizeResult`` with ``x`` and

@@ -12,6 +12,8 @@ ELEMENTS = 200_000
 # A round that leaves residuals of less than this part of the last ones' median is worth another.
 NEARER = 0.1
 ROUNDS = 8
+# Times the median residual, where an outlier is far.
+FAR = 1e6
 
 
 def minimum(objective: LinearObjective, start: Vector, frame: Frame) -> Vector | None:
@@ -40,40 +42,48 @@ def minimum(objective: LinearObjective, start: Vector, frame: Frame) -> Vector |
     if (objective.l2 and p) or not objective.size or n * objective.size > ELEMENTS:
         return None
     X, weight = objective.model.on_host()
-    target = -objective.model.to_host(objective.residuals(start))
-    if weight is not None:  # rows without any would spoil the units of the others
-        counted = weight > 0
-        X, target, weight = X[counted], target[counted], weight[counted]
-    equations = np.empty((objective.size, target.size))
-    equations[:p] = X.T
+    counted = np.ones(n, bool) if weight is None else weight > 0  # others would spoil the units
+    equations = np.empty((objective.size, np.count_nonzero(counted)))
+    equations[:p] = X[counted].T
     equations[p:] = 1.0
     equations -= frame.means[:, None]
     size = np.abs(equations).max(axis=1, keepdims=True)
     size[size == 0] = 1.0
     equations /= size
-    weight = np.ones(target.size) if weight is None else np.asarray(weight, np.float64)
-    step = _least(equations, target, weight / weight.max())
-    return None if step is None else start + frame.step(step / size[:, 0])
-
-
-def _least(equations: Array, target: Vector, bound: Vector) -> Vector | None:
-    """Give the prices of the equations, from nearer to nearer.
-
-    The solver's tolerances are absolute, so the unit is that of most rows' residuals, which far
-    outliers hide until the first prices are found.
-    """
-    found = np.zeros(len(equations))
+    bound = np.ones(n) if weight is None else np.asarray(weight, np.float64)
+    bound = bound[counted] / bound.max()
+    w, unit = start, np.inf
     for _ in range(ROUNDS):
+        target = -objective.model.to_host(objective.residuals(w))[counted]
         sizes = np.abs(target)
+        if not np.isfinite(sizes).all():
+            return None
+        if np.median(sizes) > NEARER * unit:
+            break
+        # The solver's tolerances are absolute, so the unit is that of most rows' residuals, which
+        # far outliers hide until the first prices are found.
         unit = float(np.median(sizes)) or float(sizes.mean()) or 1.0
-        prices = _prices(equations, target / unit, bound)
+        prices = _nearer_prices(equations, target / unit, bound)
         if prices is None:
             return None
-        found += unit * prices
-        target = target - unit * (prices @ equations)
-        if np.median(np.abs(target)) > NEARER * unit:
-            break
-    return found
+        with np.errstate(over="ignore"):  # seen above
+            w = w + frame.step(unit * prices / size[:, 0])
+    return w
+
+
+def _nearer_prices(equations: Array, target: Vector, bound: Vector) -> Vector | None:
+    """Give the prices of the equations, far outliers being brought nearer: to the same side.
+
+    That leaves the minimum where it is, while numbers of too different sizes spoil it: with a tenth
+    of the rows at 1e18 no digit was right.
+    """
+    near = np.clip(target, -FAR, FAR)
+    prices = _prices(equations, near, bound)
+    far = near != target
+    if prices is None or not far.any():
+        return prices
+    same_side = target * (target - prices @ equations) > 0
+    return prices if same_side[far].all() else _prices(equations, target, bound)
 
 
 def _prices(equations: Array, target: Vector, bound: Vector) -> Vector | None:

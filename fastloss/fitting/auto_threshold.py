@@ -6,6 +6,7 @@ import numpy as np
 
 from fastloss.curvature import majorising
 from fastloss.fitting import by_scipy
+from fastloss.fitting.magnitude import check_curvature
 from fastloss.fitting.point import Point
 from fastloss.fitting.search import Search
 from fastloss.loss import Loss, at_scale
@@ -13,8 +14,12 @@ from fastloss.typing import Vector
 
 
 def minimise(search: Search, loss: Loss) -> Loss:
-    """Estimate scale and coefficients in turns until the residuals stay where they are."""
-    least = search.least()
+    """Estimate scale and coefficients in turns until the residuals stay where they are.
+
+    That is measured by their scale: far outliers' residuals are so large that to change by little
+    of themselves, as in R, says nothing of the others'.
+    """
+    least = search.mostly_least()
     while True:
         spread, before = search.squares.spread(search.w), search.w
         found = at_scale(loss, max(spread.scale, least, np.finfo(float).tiny))
@@ -25,7 +30,9 @@ def minimise(search: Search, loss: Loss) -> Loss:
             return found
         objective = search.squares.with_loss(found)
         if search.newton:
-            quadratic = objective.quadratic(search.w, majorising, search.frame.means)
+            with np.errstate(over="ignore", invalid="ignore"):
+                quadratic = objective.quadratic(search.w, majorising, search.frame.means)
+            check_curvature(quadratic[2], search.gram)
             search.steps.nfev += 1
             search.w = search.stepped(Point(search.w, *quadratic))
             search.steps.done(search.w, quadratic[0])
@@ -34,7 +41,8 @@ def minimise(search: Search, loss: Loss) -> Loss:
         noise = (
             2 * search.frame.noise(search.w) * search.squares.count**0.5 if search.newton else 0.0
         )
-        if _change(search, search.w - before) <= search.tol * spread.norm + noise:
+        usual = min(spread.norm, spread.scale * search.squares.count**0.5)
+        if _change(search, search.w - before) <= search.tol * usual + noise:
             search.converged = True
             return found
 

@@ -8,7 +8,7 @@ import numpy as np
 from fastloss.fitting.point import Point
 from fastloss.formulas import L1
 from fastloss.optimize import LinearObjective
-from fastloss.typing import Vector
+from fastloss.typing import Array, Vector
 
 # Below it, squares have fewer digits than other numbers.
 SMALLEST = np.finfo(float).tiny / np.finfo(float).eps
@@ -30,7 +30,8 @@ def check_finite(objective: LinearObjective, *found: Any) -> None:
 def check_normal(objective: LinearObjective, at_zero: Point, means: Vector) -> None:
     """Raise ValueError where squares of X or y are too near 0 for float64 to hold their digits."""
     if at_zero.value < SMALLEST and objective.model.largest_target() > 0:
-        raise ValueError("y is too small: the squares of its values underflow; rescale it")
+        what = "y is" if objective.weight is None else "y, or its weights, are"
+        raise ValueError(f"{what} too small: the squares of its values underflow; rescale it")
     assert at_zero.gram is not None
     sizes = np.diag(at_zero.gram)
     small = bool(((sizes > 0) & (sizes < SMALLEST)).any())
@@ -43,3 +44,20 @@ def check_normal(objective: LinearObjective, at_zero: Point, means: Vector) -> N
         small = next(errors) != next(errors)
     if small:
         raise ValueError("X is too small: the squares of its values underflow; rescale it")
+
+
+def check_curvature(gram: Array, squares: Array | None = None) -> None:
+    """Raise ValueError where X'DX overflows, or underflows though ``squares``, X'X, does not.
+
+    The latter is for curvatures D that are nowhere 0.
+    """
+    if not np.isfinite(gram).all():
+        raise ValueError(
+            "X is too large for the loss: the curvature times the squares of its values overflows; "
+            "rescale it, or raise the threshold"
+        )
+    if squares is not None and (np.diag(gram)[np.diag(squares) >= SMALLEST] < SMALLEST).any():
+        raise ValueError(
+            "X is too small for the loss: the curvature times the squares of its values "
+            "underflows; rescale it, or y"
+        )

@@ -13,6 +13,7 @@ import numpy as np
 
 from fastloss.curvature import majorising, own
 from fastloss.fitting.frame import Frame, largest
+from fastloss.fitting.magnitude import check_curvature
 from fastloss.fitting.point import Point, at, first
 from fastloss.fitting.steps import Steps
 from fastloss.optimize import LinearObjective
@@ -31,6 +32,13 @@ ROUNDING = 1e-15
 # A step that gains less than this part of the value, and does not even halve the gradient, has
 # reached what rounding leaves of a model whose terms nearly cancel.
 STUCK = 1e-13
+# Until the gradient is this part of that at 0, rounding may only hide what steps gain: of a value
+# that far outliers make so large. So many steps of that kind are taken.
+NEAR = 1e-3
+HIDDEN_STEPS, HIDDEN_HALVINGS = 20, 8
+# Along a step whose gain the value's rounding hides, the slope may have turned to this part of what
+# it was (Hager and Zhang's approximate Wolfe condition, SIAM J. Optim. 16, 2005).
+TURNED = 0.01
 # After so many steps in which the loss's own curvature did not do, the other one's are doubled for
 # as long as that leads lower: 20,000 rows of which 60 percent are 1,000 times as far away take 98
 # steps so, more than 200 without. From the first one on, fits of fewer outliers take a fifth more
@@ -53,7 +61,7 @@ def minimise(
     here, at_zero = first(objective, w, frame.means)
     tolerance = tol * frame.largest(at_zero)
     steps.nfev += 1
-    slow = 0
+    slow = hidden = 0
     while not steps.over and frame.largest(here.gradient) > tolerance:
         found = None
         step, left, rounding = _step(objective, here, frame, own)
@@ -73,13 +81,16 @@ def minimise(
         if found is None:  # nothing lower to be found: at rounding that is the minimum
             promised = -float(here.gradient @ step)
             least = 0 <= promised <= max(rounding, ROUNDING * abs(here.value))
-            converged = least and left <= UNSOLVED
+            converged = (least or hidden > 0) and left <= UNSOLVED
             steps.reason = "" if converged else ": none leads lower from there"
             return here, converged
         stuck = frame.largest(found.gradient) > frame.largest(here.gradient) / 2
         if stuck and here.value - found.value <= STUCK * abs(here.value):
-            steps.reason = "" if left <= UNSOLVED else DEPENDENT
-            return found, left <= UNSOLVED
+            hidden += 1
+            near = frame.largest(found.gradient) <= NEAR * frame.largest(at_zero)
+            if near or hidden > HIDDEN_STEPS:
+                steps.reason = "" if left <= UNSOLVED else DEPENDENT
+                return found, left <= UNSOLVED
         here = found
         steps.done(here.w, here.value)
     return here, frame.largest(here.gradient) <= tolerance
@@ -92,6 +103,7 @@ def _lower(
     promised = -float(here.gradient @ step)
     if not promised > 0:
         return None
+    lower = None
     for halvings in range(HALVINGS):
         w = here.w + step
         if promised > LAST * abs(here.value):
@@ -99,10 +111,19 @@ def _lower(
         else:
             there = Point(w, *objective(w), None, halvings)
         steps.nfev += 1
-        if there.value <= here.value - SUFFICIENT * promised:
-            return there
+        gains = there.value <= here.value - SUFFICIENT * promised
+        if promised > STUCK * abs(here.value):
+            if gains:
+                return there
+        else:  # the value's rounding may hide what is gained, but not the slope
+            lower = lower or (there if gains else None)
+            flat = there.value - here.value <= ROUNDING * abs(here.value)
+            if flat and float(there.gradient @ step) <= TURNED * promised:
+                return there
+            if halvings >= HIDDEN_HALVINGS:
+                return lower
         step, promised = step / 2, promised / 2
-    return None
+    return lower
 
 
 def _farther(
@@ -132,12 +153,9 @@ def _step(
     if gram is None:
         with np.errstate(over="ignore", invalid="ignore"):
             gram = objective.gram(here.w, curvature, frame.means)
-    if not np.isfinite(gram).all():
-        raise ValueError(
-            "X is too large for the loss: the curvature times the squares of its values overflows; "
-            "rescale it, or raise the threshold"
-        )
+    check_curvature(gram)
     step = -frame.solve(gram, slope)
     left = largest((slope + gram @ step) / frame.units) / largest(slope / frame.units)
-    rounding = frame.noise(here.w) ** 2 * float(gram[-1:, -1:].sum())
+    noise = frame.noise(here.w)  # whose power Python would refuse where it overflows
+    rounding = noise * noise * float(gram[-1:, -1:].sum())
     return frame.step(step), left, rounding

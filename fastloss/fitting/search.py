@@ -11,6 +11,7 @@ from fastloss.fitting.point import Point
 from fastloss.fitting.steps import Steps
 from fastloss.loss import Loss
 from fastloss.optimize import LinearObjective
+from fastloss.scale import NORMAL_MEDIAN, mad
 from fastloss.typing import Array, Vector
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 # So many roundings of the largest entry of y are what sums over the columns leave of a residual.
 MET = 64
+# So many of most rows' entries are what they leave of most residuals, and the rows that say so.
+MOSTLY_MET = 8
+ROWS = 1024
 
 
 class Search:
@@ -64,6 +68,15 @@ class Search:
         """Give the residual below which all is rounding."""
         return float(np.finfo(float).eps) * self.squares.model.largest_target()
 
+    def mostly_least(self) -> float:
+        """Give the residual below which all is rounding in most rows, whatever outliers are."""
+        found = self.squares.model.sample(ROWS)
+        if found is not None and (found[2] is None or found[2].any()):
+            typical = mad(found[1], found[2])
+        else:
+            typical = self.squares.spread(np.zeros_like(self.w)).scale
+        return MOSTLY_MET * float(np.finfo(float).eps) * NORMAL_MEDIAN * typical
+
     def stepped(self, point: Point) -> Vector:
         """Take one whole step."""
         assert point.gram is not None
@@ -83,6 +96,9 @@ class Search:
         else:
             value, gradient = self.squares.with_loss(loss)(self.w)
         p = self.squares.shape[1]
+        if not (np.isfinite(self.w).all() and np.isfinite(value)):
+            self.converged = False
+            self.message = "the coefficients or the loss overflow: rescale X or y"
         success = bool(self.converged) and not self.steps.stopped
         if self.steps.stopped or not self.message:
             self.message = (

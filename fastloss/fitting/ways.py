@@ -3,11 +3,12 @@
 from typing import TYPE_CHECKING
 
 from fastloss.definition import is_auto
-from fastloss.fitting import auto_threshold, by_scipy, thresholds
+from fastloss.fitting import auto_threshold, by_scipy, saddle, thresholds
 from fastloss.fitting.search import Search
 from fastloss.fitting.steps import Steps
 from fastloss.fitting.thresholds import threshold_of
 from fastloss.fitting.turning import Turn
+from fastloss.formulas import SquaredError
 from fastloss.loss import Loss, at_scale
 from fastloss.optimize import LinearObjective
 
@@ -48,4 +49,6 @@ def _minimise(search: Search, loss: Loss) -> "OptimizeResult":
         thresholds.minimise(search, loss)
     else:
         search.descend(loss)
+        if type(loss.formula) is not SquaredError:
+            saddle.leave(search, loss)
     return search.result(loss)

@@ -82,6 +82,7 @@ def test_an_objective_is_that_of_the_dense_matrix(make, dtype):
         np.testing.assert_allclose(ours(w)[1], theirs(w)[1], rtol=1e-12, atol=1e-10)
         np.testing.assert_allclose(ours.hessp(w, v), theirs.hessp(w, v), rtol=1e-12, atol=1e-10)
         np.testing.assert_allclose(ours.hess(w), theirs.hess(w), rtol=1e-12, atol=1e-10)
+        np.testing.assert_array_equal(ours.hess(w), ours.hess(w).T)
         np.testing.assert_allclose(ours.residuals(w), theirs.residuals(w), rtol=1e-12, atol=1e-12)
 
 

@@ -19,6 +19,34 @@ def test_absolute_error_reaches_the_exact_minimum(stackloss):
         assert result.fun == pytest.approx(exact.fun, rel=1e-12)
 
 
+@pytest.mark.parametrize("size", [1e9, 1e15, 1e20, 1e36])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_it_does_not_depend_on_how_far_outliers_are(size, weighted):
+    """The minimum is where it is as long as each row stays on its side."""
+    rng = np.random.default_rng(11)
+    X = rng.standard_normal((60, 2))
+    y = X @ [1.0, 2.0] + 0.5 + rng.standard_t(3, size=60)
+    weight = rng.random(60) + 0.5 if weighted else None
+    y[:6] = 1e3
+    expected = fl.fit(X, y, fl.L1Loss(), weight=weight)
+    y[:6] = size * np.linspace(1, 2, 6)
+    result = fl.fit(X, y, fl.L1Loss(), weight=weight)
+    assert result.success
+    np.testing.assert_allclose(result.x, expected.x, rtol=1e-9)
+
+
+def test_outliers_that_the_fit_goes_through_stay_where_they_are():
+    """A column that two far rows alone have: brought nearer they would give it another slope."""
+    rng = np.random.default_rng(3)
+    X = np.column_stack((rng.standard_normal(40), np.zeros(40)))
+    y = X[:, 0] + 0.1 * rng.standard_normal(40)
+    X[:2, 1], y[:2] = [1.0, 2.0], [1e12, 2e12]
+    result = fl.fit(X, y, fl.L1Loss())
+    assert result.success
+    np.testing.assert_allclose(result.coef, [1.0, 1e12], rtol=0.1)
+    assert abs(X @ result.coef + result.intercept - y).mean() < 1.0
+
+
 @pytest.mark.parametrize("unit", [1e-15, 1e-9, 1e9, 1e15])
 @pytest.mark.parametrize("weight", [1e-12, 1.0, 1e25])
 def test_absolute_error_does_not_depend_on_units(unit, weight):

@@ -24,6 +24,35 @@ def test_auto_threshold_is_a_fixed_point(outliers):
     assert result.intercept == pytest.approx(3.0, abs=0.1)
 
 
+@pytest.mark.parametrize("size", [1e3, 1e6, 1e9, 1e12, 1e20, 9.96921e36])
+@pytest.mark.parametrize("count", [1, 6])
+def test_however_far_outliers_are_it_is_a_fixed_point(size, count):
+    rng = np.random.default_rng(11)
+    X = np.column_stack((rng.standard_normal((60, 2)), np.ones(60)))
+    y = X @ [1.0, 2.0, 0.5] + rng.standard_t(3, size=60)
+    y[:count] = size
+    result = fl.fit(X[:, :2], y, fl.SmoothL1Loss(beta="auto"))
+    assert result.success
+    residuals = X @ result.x - y
+    scale = np.median(np.abs(residuals)) / 0.6744897501960817
+    assert result.loss.formula[0] == pytest.approx(1.345 * scale, rel=1e-6)
+    slopes = np.clip(residuals / (1.345 * scale), -1, 1)
+    np.testing.assert_allclose(X.T @ slopes / 60, 0, atol=1e-7)
+
+
+def test_a_threshold_far_from_the_squares_of_x_is_refused(outliers):
+    X, y, _ = outliers
+    auto = fl.SmoothL1Loss(beta="auto")
+    tiny, huge = X.copy(), X.copy()
+    tiny[:, 1] *= 1e-140
+    huge[:, 1] *= 1e140
+    with pytest.raises(ValueError, match="X is too small for the loss: .* underflows; rescale it"):
+        fl.fit(tiny, 1e50 * y, auto)
+    for fit_intercept in (False, True):
+        with pytest.raises(ValueError, match="X is too large for the loss: .* overflows; rescale"):
+            fl.fit(huge, 1e-80 * y, auto, fit_intercept=fit_intercept)
+
+
 def test_a_perfect_fit_of_most_rows_ends():
     X = np.arange(20.0)[:, None]
     y = 1 + 2 * X[:, 0]

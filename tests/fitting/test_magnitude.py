@@ -11,6 +11,9 @@ def test_numbers_whose_squares_underflow_are_refused(outliers, scale):
         fl.fit(scale * X, y)
     with pytest.raises(ValueError, match="^y is too small.*rescale"):
         fl.fit(X, scale * y)
+    weight = np.full(len(y), 1e-300)
+    with pytest.raises(ValueError, match="^y, or its weights, are too small.*rescale"):
+        fl.fit(X, y, fl.SmoothL1Loss(reduction="sum"), weight=weight)
     one = X.copy()
     one[:, 1] *= scale
     for fit_intercept in (False, True):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastloss as fl
-from tests.formulas import Cauchy
+from tests.formulas import Cauchy, Tilted
 
 
 def test_a_loss_that_is_not_convex_is_fitted():
@@ -14,6 +14,32 @@ def test_a_loss_that_is_not_convex_is_fitted():
     result = fl.fit(X, y, fl.Loss(Cauchy()))
     assert result.success
     np.testing.assert_allclose(result.jac, 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e12, 1e15, 1e18, 1e20, 9.96921e36])
+@pytest.mark.parametrize(
+    "loss", [fl.SmoothL1Loss(), fl.HuberLoss(delta=0.1), fl.SmoothL1Loss(beta=3.0)], ids=repr
+)
+def test_what_steps_gain_may_be_hidden_by_the_rounding_of_far_outliers(loss, size):
+    rng = np.random.default_rng(11)
+    X = np.column_stack((rng.standard_normal((60, 2)), np.ones(60)))
+    y = X @ [1.0, 2.0, 0.5] + rng.standard_t(3, size=60)
+    y[:6] = size
+    result = fl.fit(X[:, :2], y, loss)
+    assert result.success
+    slopes = np.clip((X @ result.x - y) / loss.formula[0], -1, 1)
+    np.testing.assert_allclose(X.T @ slopes / 60, 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["auto", "BFGS"])
+@pytest.mark.parametrize("column", [0.0, 1.0])
+def test_a_loss_that_overflows_is_no_success(method, column):
+    X = np.outer([1, -1, 1, -1, 1], column)
+    loss = fl.Loss(Tilted())  # of e^1000
+    with pytest.warns(fl.ConvergenceWarning, match="the loss overflow: rescale X or y"):
+        result = fl.fit(X, np.full(5, -1000.0), loss, method=method, fit_intercept=False)
+    assert result.fun == np.inf
+    assert not result.success
 
 
 @pytest.mark.parametrize("seed", range(40))

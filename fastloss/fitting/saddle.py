@@ -1,0 +1,54 @@
+"""Ways down from where a loss of one's own has no slope and yet no minimum.
+
+Newton's method ends at maxima and saddle points, too: between two groups of rows, for example, that
+a loss like Cauchy's keeps apart.
+"""
+
+from typing import cast
+
+import numpy as np
+
+from fastloss.curvature import own
+from fastloss.fitting.search import Search
+from fastloss.loss import Loss
+from fastloss.optimize import LinearObjective
+from fastloss.typing import Vector
+
+# Curvature downwards that is more than rounding of the largest one.
+DOWN = 1e-8
+# Steps that are tried: from four times the scale of the residuals on, each half the last.
+FARTHEST, HALVINGS = 4.0, 24
+# So many of them are left: each lies lower than the one before.
+SADDLES = 16
+
+
+def leave(search: Search, loss: Loss) -> None:
+    """Go on downhill from maxima and saddle points."""
+    objective = search.squares.with_loss(loss)
+    for _ in range(SADDLES):
+        if not search.converged or search.steps.over:
+            return
+        lower = _lower(search, objective)
+        if lower is None:
+            return
+        search.w = lower
+        search.descend(loss)
+
+
+def _lower(search: Search, objective: LinearObjective) -> Vector | None:
+    """Give a lower point along the direction in which the loss curves down the most, if any."""
+    frame = search.frame
+    curvatures, directions = np.linalg.eigh(
+        objective.gram(search.w, own, frame.means) / np.outer(frame.units, frame.units)
+    )
+    if curvatures[0] >= -DOWN * np.abs(curvatures).max():
+        return None
+    step = FARTHEST * (search.scale() or 1.0) * frame.step(directions[:, 0] / frame.units)
+    value = objective.value(search.w)
+    for _ in range(HALVINGS):
+        search.steps.nfev += 2
+        for w in (search.w + step, search.w - step):
+            if objective.value(w) < value:
+                return cast(Vector, w)
+        step = step / 2
+    return None
