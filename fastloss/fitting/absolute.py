@@ -12,8 +12,6 @@ ELEMENTS = 200_000
 # A round that leaves residuals of less than this part of the last ones' median is worth another.
 NEARER = 0.1
 ROUNDS = 8
-# Times the median residual, where an outlier is far.
-FAR = 1e6
 
 
 def minimum(objective: LinearObjective, start: Vector, frame: Frame) -> Vector | None:
@@ -63,27 +61,12 @@ def minimum(objective: LinearObjective, start: Vector, frame: Frame) -> Vector |
         # The solver's tolerances are absolute, so the unit is that of most rows' residuals, which
         # far outliers hide until the first prices are found.
         unit = float(np.median(sizes)) or float(sizes.mean()) or 1.0
-        prices = _nearer_prices(equations, target / unit, bound)
+        prices = _prices(equations, target / unit, bound)
         if prices is None:
             return None
         with np.errstate(over="ignore"):  # seen above
             w = w + frame.step(unit * prices / size[:, 0])
     return w
-
-
-def _nearer_prices(equations: Array, target: Vector, bound: Vector) -> Vector | None:
-    """Give the prices of the equations, far outliers being brought nearer: to the same side.
-
-    That leaves the minimum where it is, while numbers of too different sizes spoil it: with a tenth
-    of the rows at 1e18 no digit was right.
-    """
-    near = np.clip(target, -FAR, FAR)
-    prices = _prices(equations, near, bound)
-    far = near != target
-    if prices is None or not far.any():
-        return prices
-    same_side = target * (target - prices @ equations) > 0
-    return prices if same_side[far].all() else _prices(equations, target, bound)
 
 
 def _prices(equations: Array, target: Vector, bound: Vector) -> Vector | None:

@@ -103,7 +103,6 @@ def _lower(
     promised = -float(here.gradient @ step)
     if not promised > 0:
         return None
-    lower = None
     for halvings in range(HALVINGS):
         w = here.w + step
         if promised > LAST * abs(here.value):
@@ -111,19 +110,19 @@ def _lower(
         else:
             there = Point(w, *objective(w), None, halvings)
         steps.nfev += 1
-        gains = there.value <= here.value - SUFFICIENT * promised
         if promised > STUCK * abs(here.value):
-            if gains:
+            if there.value <= here.value - SUFFICIENT * promised:
                 return there
-        else:  # the value's rounding may hide what is gained, but not the slope
-            lower = lower or (there if gains else None)
-            flat = there.value - here.value <= ROUNDING * abs(here.value)
-            if flat and float(there.gradient @ step) <= TURNED * promised:
-                return there
-            if halvings >= HIDDEN_HALVINGS:
-                return lower
+        elif halvings > HIDDEN_HALVINGS:
+            return None
+        # The value's rounding hides what is gained, but not what has become of the slope.
+        elif (
+            there.value - here.value <= ROUNDING * abs(here.value)
+            and float(there.gradient @ step) <= TURNED * promised
+        ):
+            return there
         step, promised = step / 2, promised / 2
-    return lower
+    return None
 
 
 def _farther(

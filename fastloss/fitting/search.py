@@ -96,10 +96,10 @@ class Search:
         else:
             value, gradient = self.squares.with_loss(loss)(self.w)
         p = self.squares.shape[1]
-        if not (np.isfinite(self.w).all() and np.isfinite(value)):
-            self.converged = False
+        finite = bool(np.isfinite(self.w).all() and np.isfinite(value))
+        success = bool(self.converged) and finite and not self.steps.stopped
+        if not finite:
             self.message = "the coefficients or the loss overflow: rescale X or y"
-        success = bool(self.converged) and not self.steps.stopped
         if self.steps.stopped or not self.message:
             self.message = (
                 "the callback stopped the fit"

@@ -35,16 +35,12 @@ def test_it_does_not_depend_on_how_far_outliers_are(size, weighted):
     np.testing.assert_allclose(result.x, expected.x, rtol=1e-9)
 
 
-def test_outliers_that_the_fit_goes_through_stay_where_they_are():
-    """A column that two far rows alone have: brought nearer they would give it another slope."""
-    rng = np.random.default_rng(3)
-    X = np.column_stack((rng.standard_normal(40), np.zeros(40)))
-    y = X[:, 0] + 0.1 * rng.standard_normal(40)
-    X[:2, 1], y[:2] = [1.0, 2.0], [1e12, 2e12]
-    result = fl.fit(X, y, fl.L1Loss())
+def test_a_column_whose_coefficient_would_overflow_is_left_out():
+    rng = np.random.default_rng(11)
+    X = rng.standard_normal((60, 2)) * [1e-200, 1.0]
+    result = fl.fit(X, 1e130 * rng.standard_normal(60), fl.L1Loss())
     assert result.success
-    np.testing.assert_allclose(result.coef, [1.0, 1e12], rtol=0.1)
-    assert abs(X @ result.coef + result.intercept - y).mean() < 1.0
+    assert result.coef[0] == 0
 
 
 @pytest.mark.parametrize("unit", [1e-15, 1e-9, 1e9, 1e15])
