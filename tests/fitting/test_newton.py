@@ -56,6 +56,17 @@ def test_a_loss_that_overflows_is_no_success(method, formula):
     assert not result.success
 
 
+def test_coefficients_whose_squares_overflow_are_found():
+    rng = np.random.default_rng(11)
+    X = rng.standard_normal((60, 2))
+    y = X @ [1.0, 2.0] + 0.5 + rng.standard_t(3, size=60)
+    expected = fl.fit(X, y, fit_intercept=False)
+    loss = fl.SmoothL1Loss(beta=1e150)
+    result = fl.fit(1e-20 * X, 1e150 * y, loss, fit_intercept=False)
+    assert result.success
+    np.testing.assert_allclose(result.coef / 1e170, expected.coef, rtol=1e-7)
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_few_rows_of_which_some_are_far_off_do_not_stop_it(seed):
     """Where every row is beyond the threshold there is no curvature at all."""
