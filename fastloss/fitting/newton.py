@@ -7,6 +7,7 @@ convex symmetric loss and touches it at ``r``, so its minimum lies lower (Huber,
 Statistics", 1981, section 7.8). Neither depends on the units of X's columns.
 """
 
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -155,6 +156,6 @@ def _step(
     check_curvature(gram)
     step = -frame.solve(gram, slope)
     left = largest((slope + gram @ step) / frame.units) / largest(slope / frame.units)
-    noise = frame.noise(here.w)  # whose power Python would refuse where it overflows
-    rounding = noise * noise * float(gram[-1:, -1:].sum())
-    return frame.step(step), left, rounding
+    # Its square may overflow before it meets the last column's curvature.
+    noise = frame.noise(here.w) * sqrt(max(0.0, float(gram[-1:, -1:].sum())))
+    return frame.step(step), left, noise * noise
