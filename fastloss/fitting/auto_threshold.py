@@ -38,11 +38,8 @@ def minimise(search: Search, loss: Loss) -> Loss:
             search.steps.done(search.w, quadratic[0])
         else:
             by_scipy.minimise(search, objective)
-        noise = (
-            2 * search.frame.noise(search.w) * search.squares.count**0.5 if search.newton else 0.0
-        )
         usual = min(spread.norm, spread.scale * search.squares.count**0.5)
-        if _change(search, search.w - before) <= search.tol * usual + noise:
+        if _change(search, search.w - before) <= search.tol * usual + _noise(search):
             search.converged = True
             return found
 
@@ -57,3 +54,11 @@ def _change(search: Search, step: Vector) -> float:
         product = squares.hessp(search.w, step)
     curved = float(step @ product) - float(step @ squares.penalty_slope(step))
     return sqrt(max(0.0, curved * squares.divisor / 2))
+
+
+def _noise(search: Search) -> float:
+    """Give the norm of what rounding changes the residuals by."""
+    if search.gram is None:
+        return 0.0
+    squared = float(search.gram[-1, -1]) * search.squares.divisor / 2  # of the last column
+    return 2 * search.frame.noise(search.w) * sqrt(squared)

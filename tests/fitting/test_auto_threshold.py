@@ -40,6 +40,19 @@ def test_however_far_outliers_are_it_is_a_fixed_point(size, count):
     np.testing.assert_allclose(X.T @ slopes / 60, 0, atol=1e-7)
 
 
+@pytest.mark.parametrize("unit", [1e-30, 1e-16, 1e-8, 1e8, 1e30])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_it_does_not_depend_on_the_units_of_columns(outliers, unit, fit_intercept):
+    X, y, _ = outliers
+    for column in (0, -1):
+        units = np.ones(X.shape[1])
+        units[column] = unit
+        expected = fl.fit(X, y, fl.SmoothL1Loss(beta="auto"), fit_intercept=fit_intercept)
+        result = fl.fit(X * units, y, fl.SmoothL1Loss(beta="auto"), fit_intercept=fit_intercept)
+        assert result.success
+        np.testing.assert_allclose(result.coef * units, expected.coef, rtol=1e-6)
+
+
 def test_a_threshold_far_from_the_squares_of_x_is_refused(outliers):
     X, y, _ = outliers
     auto = fl.SmoothL1Loss(beta="auto")
