@@ -120,9 +120,9 @@ def fit(
 
     Absolute error (and ``beta = 0``) has no curvature. 'auto' minimises it exactly by SciPy's
     linear programming where X has at most 200,000 elements and there is no penalty, otherwise
-    through smooth L1 losses of shrinking thresholds: to ``tol`` of the value, or without a penalty
-    as far as four residuals for each coefficient lie within. ``message`` names the last one, and
-    the mean is off by at most half of it.
+    through smooth L1 losses of shrinking thresholds: to ``tol`` of the value, without what far
+    outliers add to it, or, without a penalty, as far as four residuals for each coefficient lie
+    within. ``message`` names the last one, and the mean is off by at most half of it.
 
     Examples
     --------

@@ -142,25 +142,24 @@ def _numbered(builder: Any, count: Any) -> tuple[Any, Any]:
 @intrinsic
 def drop(typingctx, lanes, count):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
     """Make the first ``count`` lanes zero, whatever they hold."""
-
-    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-        lanes, count = arguments
-        keep = builder.icmp_signed(">=", *_numbered(builder, count))
-        return builder.select(keep, lanes, ir.Constant(VECTOR, None))
-
-    return LANES(LANES, types.intp), build
+    return LANES(LANES, types.intp), _chosen(">=")
 
 
 @intrinsic
 def keep(typingctx, lanes, count):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
     """Make all but the first ``count`` lanes zero, whatever they hold."""
+    return LANES(LANES, types.intp), _chosen("<")
 
-    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+
+def _chosen(comparison: str) -> Any:
+    """Keep the lanes whose number compares so with a count."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         lanes, count = arguments
-        first = builder.icmp_signed("<", *_numbered(builder, count))
-        return builder.select(first, lanes, ir.Constant(VECTOR, None))
+        stay = builder.icmp_signed(comparison, *_numbered(builder, count))
+        return builder.select(stay, lanes, ir.Constant(VECTOR, None))
 
-    return LANES(LANES, types.intp), build
+    return build
 
 
 @intrinsic

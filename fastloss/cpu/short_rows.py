@@ -11,15 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastloss.cpu.jit import inner
-from fastloss.cpu.vectors import (
-    WIDTH,
-    add,
-    keep,
-    load_vector,
-    spread,
-    store,
-    total,
-)
+from fastloss.cpu.vectors import WIDTH, add, keep, load_vector, spread, store, total
 from fastloss.typing import Vector
 
 # Entries of a row, on average: of 14 the objective takes 0.8 of the time that it takes by rows, of

@@ -128,10 +128,7 @@ class DaskModel(OnePass):
         for part in self._pass(work.measured, None, w, measure).parts:
             measure.merge(part)
         # Or the sample was nothing like the rest, which has to be held once.
-        return measure.spread() or Spread.of(
-            self.to_host(self.residuals(w)),
-            None if self.weight is None else self.to_host(self.weight),
-        )
+        return measure.spread() or Spread.of(*self._loaded(self.residuals(w), self.weight))
 
     def within(self, w: Vector, threshold: float) -> int:
         """Count the residuals whose absolute value is below the threshold."""
@@ -151,14 +148,20 @@ class DaskModel(OnePass):
 
     def on_host(self) -> tuple[Array, Vector | None]:
         """Compute X and the weights."""
-        self._passes += 1
-        found = self.to_host(self.X), None if self.weight is None else self.to_host(self.weight)
-        self._tell()
-        return found
+        X, weight = self._loaded(self.X, self.weight)
+        return X, weight
 
     def to_host(self, array: Any) -> Vector:
         """Compute an array."""
-        return np.asarray(dask.compute(array, scheduler=schedulers.in_force())[0])
+        found: Vector = self._loaded(array)[0]
+        return found
+
+    def _loaded(self, *arrays: Any) -> Any:
+        """Compute arrays in one pass; what is None stays so."""
+        self._passes += 1
+        found = dask.compute(*arrays, scheduler=schedulers.in_force())
+        self._tell()
+        return [array if array is None else np.asarray(array) for array in found]
 
     def _pass(self, function: Any, formula: Any, *arguments: Any) -> work.Result:
         """Do a work on all chunks once; the first one looks at them too."""

@@ -40,11 +40,11 @@ def minimum(objective: LinearObjective, start: Vector, frame: Frame) -> Vector |
     if (objective.l2 and p) or not objective.size or n * objective.size > ELEMENTS:
         return None
     X, weight = objective.model.on_host()
+    y = -objective.model.to_host(objective.residuals(np.zeros_like(start)))
     counted = np.ones(n, bool) if weight is None else weight > 0  # others would spoil the units
-    equations = np.empty((objective.size, np.count_nonzero(counted)))
-    equations[:p] = X[counted].T
-    equations[p:] = 1.0
-    equations -= frame.means[:, None]
+    y, A = y[counted], np.ones((np.count_nonzero(counted), objective.size))
+    A[:, :p] = X[counted]
+    equations = (A - frame.means).T
     size = np.abs(equations).max(axis=1, keepdims=True)
     size[size == 0] = 1.0
     equations /= size
@@ -52,7 +52,8 @@ def minimum(objective: LinearObjective, start: Vector, frame: Frame) -> Vector |
     bound = bound[counted] / bound.max()
     w, unit = start, np.inf
     for _ in range(ROUNDS):
-        target = -objective.model.to_host(objective.residuals(w))[counted]
+        with np.errstate(over="ignore", invalid="ignore"):
+            target = y - A @ w
         sizes = np.abs(target)
         if not np.isfinite(sizes).all():
             return None
@@ -64,7 +65,7 @@ def minimum(objective: LinearObjective, start: Vector, frame: Frame) -> Vector |
         prices = _prices(equations, target / unit, bound)
         if prices is None:
             return None
-        with np.errstate(over="ignore"):  # seen above
+        with np.errstate(over="ignore"):  # which is seen in the next round
             w = w + frame.step(unit * prices / size[:, 0])
     return w
 

@@ -60,5 +60,4 @@ def _noise(search: Search) -> float:
     """Give the norm of what rounding changes the residuals by."""
     if search.gram is None:
         return 0.0
-    squared = float(search.gram[-1, -1]) * search.squares.divisor / 2  # of the last column
-    return 2 * search.frame.noise(search.w) * sqrt(squared)
+    return 2 * search.frame.noise(search.w, search.gram) * sqrt(search.squares.divisor / 2)

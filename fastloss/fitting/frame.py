@@ -1,5 +1,6 @@
 """Coordinates in which a robust linear model is solved for, whatever its columns' units."""
 
+from math import sqrt
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -90,9 +91,15 @@ class Frame(NamedTuple):
             gram[:, constant] = 0.0
         return solve(gram, slope)
 
-    def noise(self, w: Vector) -> float:
-        """Give the rounding error of a prediction: its terms may be far larger than it is."""
-        return float(np.finfo(float).eps * (np.abs(self.means) @ np.abs(w) + np.abs(w[-1:]).sum()))
+    def noise(self, w: Vector, gram: Array) -> float:
+        """Give the norm, by X'DX, of what rounding changes predictions by.
+
+        Their terms may be far larger than they are. The last column's size may bring back what its
+        coefficient alone would overflow by.
+        """
+        terms = np.abs(self.means) @ np.abs(w) + np.abs(w[-1:]).sum()
+        size = sqrt(max(0.0, float(gram[-1:, -1:].sum())))
+        return float(np.finfo(float).eps * terms) * size
 
     def largest(self, gradient: Vector) -> float:
         """Give the largest entry of the gradient, whatever the columns' units."""

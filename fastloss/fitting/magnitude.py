@@ -30,8 +30,8 @@ def check_finite(objective: LinearObjective, *found: Any) -> None:
 def check_normal(objective: LinearObjective, at_zero: Point, means: Vector) -> None:
     """Raise ValueError where squares of X or y are too near 0 for float64 to hold their digits."""
     if at_zero.value < SMALLEST and objective.model.largest_target() > 0:
-        what = "y is" if objective.weight is None else "y, or its weights, are"
-        raise ValueError(f"{what} too small: the squares of its values underflow; rescale it")
+        what = "y" if objective.weight is None else "y, or weight,"
+        raise ValueError(f"{what} is too small: the squares of its values underflow; rescale it")
     assert at_zero.gram is not None
     sizes = np.diag(at_zero.gram)
     small = bool(((sizes > 0) & (sizes < SMALLEST)).any())

@@ -7,7 +7,6 @@ convex symmetric loss and touches it at ``r``, so its minimum lies lower (Huber,
 Statistics", 1981, section 7.8). Neither depends on the units of X's columns.
 """
 
-from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -105,22 +104,21 @@ def _lower(
     if not promised > 0:
         return None
     for halvings in range(HALVINGS):
+        hidden = promised <= STUCK * abs(here.value)
+        if hidden and halvings > HIDDEN_HALVINGS:
+            return None
         w = here.w + step
         if promised > LAST * abs(here.value):
             there = at(objective, w, frame.means, halvings)
         else:
             there = Point(w, *objective(w), None, halvings)
         steps.nfev += 1
-        if promised > STUCK * abs(here.value):
-            if there.value <= here.value - SUFFICIENT * promised:
-                return there
-        elif halvings > HIDDEN_HALVINGS:
-            return None
-        # The value's rounding hides what is gained, but not what has become of the slope.
-        elif (
-            there.value - here.value <= ROUNDING * abs(here.value)
-            and float(there.gradient @ step) <= TURNED * promised
-        ):
+        if hidden:  # what is gained, but not what has become of the slope
+            lower = there.value - here.value <= ROUNDING * abs(here.value)
+            lower = lower and float(there.gradient @ step) <= TURNED * promised
+        else:
+            lower = there.value <= here.value - SUFFICIENT * promised
+        if lower:
             return there
         step, promised = step / 2, promised / 2
     return None
@@ -156,6 +154,5 @@ def _step(
     check_curvature(gram)
     step = -frame.solve(gram, slope)
     left = largest((slope + gram @ step) / frame.units) / largest(slope / frame.units)
-    # Its square may overflow before it meets the last column's curvature.
-    noise = frame.noise(here.w) * sqrt(max(0.0, float(gram[-1:, -1:].sum())))
+    noise = frame.noise(here.w, gram)
     return frame.step(step), left, noise * noise

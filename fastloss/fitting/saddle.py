@@ -35,18 +35,21 @@ def leave(search: Search, loss: Loss) -> None:
 
 def _lower(search: Search, objective: LinearObjective) -> Vector | None:
     """Give a lower point along the direction in which the loss curves down the most, if any."""
-    frame = search.frame
-    curvatures, directions = np.linalg.eigh(
-        objective.gram(search.w, own, frame.means) / np.outer(frame.units, frame.units)
-    )
+    assert search.known is not None
+    frame, (_, point) = search.frame, search.known
+    gram = point.gram
+    if gram is None:
+        gram = objective.gram(point.w, own, frame.means)
+    if not np.isfinite(gram).all():
+        return None
+    curvatures, directions = np.linalg.eigh(gram / np.outer(frame.units, frame.units))
     if curvatures[0] >= -DOWN * np.abs(curvatures).max():
         return None
     step = FARTHEST * (search.scale() or 1.0) * frame.step(directions[:, 0] / frame.units)
-    value = objective.value(search.w)
     for _ in range(HALVINGS):
         search.steps.nfev += 1
-        w: Vector = search.w + step
-        if objective.value(w) < value:
+        w: Vector = point.w + step
+        if objective.value(w) < point.value:
             return w
         step = step / 2
     return None

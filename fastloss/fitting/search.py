@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 # So many roundings of the largest entry of y are what sums over the columns leave of a residual.
 MET = 64
-# So many of most rows' entries are what they leave of most residuals, and the rows that say so.
+# So many of most rows' entries are what they leave of most residuals.
 MOSTLY_MET = 8
-ROWS = 1024
+ROWS_OF_SCALE = 1024
 
 
 class Search:
@@ -70,12 +70,17 @@ class Search:
 
     def mostly_least(self) -> float:
         """Give the residual below which all is rounding in most rows, whatever outliers are."""
-        found = self.squares.model.sample(ROWS)
-        if found is not None and (found[2] is None or found[2].any()):
-            typical = mad(found[1], found[2])
-        else:
-            typical = self.squares.spread(np.zeros_like(self.w)).scale
-        return MOSTLY_MET * float(np.finfo(float).eps) * NORMAL_MEDIAN * typical
+        typical = NORMAL_MEDIAN * self.rough_scale(np.zeros_like(self.w))
+        return MOSTLY_MET * float(np.finfo(float).eps) * typical
+
+    def rough_scale(self, w: Vector) -> float:
+        """Give the scale of the residuals of some rows, where these are at hand."""
+        sample = self.squares.model.sample(ROWS_OF_SCALE)
+        if sample is None or (sample[2] is not None and not sample[2].any()):
+            return self.squares.spread(w).scale
+        X, y, weight = sample
+        rows = LinearObjective(X, y, fit_intercept=self.squares.fit_intercept)
+        return mad(rows.residuals(w), weight, overwrite=True)
 
     def stepped(self, point: Point) -> Vector:
         """Take one whole step."""

@@ -3,12 +3,11 @@
 from typing import Any
 
 from fastloss.fitting import absolute, newton
-from fastloss.fitting.search import MET, Search
+from fastloss.fitting.search import ROWS_OF_SCALE, Search
 from fastloss.fitting.steps import Steps
 from fastloss.formulas import L1, Huber, SmoothL1
 from fastloss.loss import Loss
 from fastloss.optimize import LinearObjective
-from fastloss.scale import mad
 from fastloss.typing import Vector
 
 # A loss whose threshold is below the residuals' scale is approached through thresholds that shrink
@@ -18,7 +17,6 @@ STEPS_A_THRESHOLD = 30
 # A fit of more than so many times that many rows for each column starts from these rows' minimum,
 # where the gradient is so small a part of that at 0.
 ROWS_OF_START = 64
-ROWS_OF_SCALE = 1024
 LARGE = 8
 START = 1e-4
 # Absolute error, whose threshold is 0, is approached as long as this many rows lie within the
@@ -49,10 +47,10 @@ def _approach(search: Search, loss: Loss, threshold: float) -> None:
 
     Far below the residuals' scale the minimum is next to that of absolute error.
     """
-    larger = SHRINKING * _rough_scale(search)
+    larger = SHRINKING * search.rough_scale(search.w)
     easier = Loss(SmoothL1(larger), loss.reduction)
     _start_from_rows(search, easier if larger > threshold else loss)
-    larger = SHRINKING * _rough_scale(search)
+    larger = SHRINKING * search.rough_scale(search.w)
     while larger > threshold and not search.steps.over:
         _descend_some(search, Loss(SmoothL1(larger), loss.reduction))
         if not search.converged:
@@ -95,7 +93,7 @@ def _minimise_absolute(search: Search, loss: Loss) -> None:
         search.w, search.converged = vertex, True
         search.steps.done(search.w, squares.with_loss(loss)(search.w)[0])
         return
-    least = MET * search.least()
+    least = search.mostly_least()
     threshold: float | None = max(search.scale(), least)
     found = not threshold  # all of y is 0, and met
     while threshold and not search.steps.over:
@@ -113,11 +111,13 @@ def _minimise_absolute(search: Search, loss: Loss) -> None:
 def _smaller(search: Search, threshold: float, least: float) -> float | None:
     """Give the next threshold after one whose minimum was found, None if that is near enough."""
     assert search.known is not None
-    squares, value = search.squares, search.known[1].value
-    between = threshold / 2 * squares.count / squares.divisor
-    if threshold <= least or between <= search.tol * value:
+    squares, scale = search.squares, search.scale()
+    size = squares.count / squares.divisor
+    # Far outliers make the value larger than residuals of the scale do.
+    value = min(search.known[1].value, size * scale)
+    if threshold <= least or size * threshold / 2 <= search.tol * value:
         return None
-    smaller = max(SHRINKING * min(threshold, search.scale()), least)
+    smaller = max(SHRINKING * min(threshold, scale), least)
     # A penalty has curvature of its own.
     enough = 0 if squares.l2 else min(ROWS_WITHIN * search.w.size, squares.shape[0] // ROWS_WITHIN)
     if squares.within(search.w, smaller) >= enough:
@@ -137,15 +137,3 @@ def _descend_some(search: Search, loss: Loss) -> None:
     search.steps.limit = min(limit, search.steps.nit + STEPS_A_THRESHOLD)
     search.descend(loss)
     search.steps.limit = limit
-
-
-def _rough_scale(search: Search) -> float:
-    """Give the scale of the residuals of some rows, where these are at hand."""
-    sample = search.squares.model.sample(ROWS_OF_SCALE)
-    if sample is None:
-        return search.scale()
-    X, y, weight = sample
-    if weight is not None and not weight.any():
-        return search.scale()
-    rows = LinearObjective(X, y, fit_intercept=search.squares.fit_intercept)
-    return mad(rows.residuals(search.w), weight, overwrite=True)

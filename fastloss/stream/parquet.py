@@ -49,7 +49,8 @@ KEPT = 1 << 26
 class Parquet:
     """Rows of the columns of Parquet files.
 
-    Missing values are NaN. Only the columns asked for are read.
+    Missing values are NaN. Only the columns asked for are read, in the dtype that holds the numbers
+    of all files.
 
     Parameters
     ----------
@@ -68,8 +69,7 @@ class Parquet:
     OSError
         If a file cannot be read, naming it.
     TypeError
-        If a column does not hold numbers. Where files have other types than the first, blocks have
-        the one that holds all.
+        If a column does not hold numbers.
     ValueError
         If a column is not there, is given or found twice, or there are no files or rows; or if
         ``features`` is not given and there are columns beside those of the first file.

@@ -441,3 +441,20 @@ def test_a_client_of_a_closed_cluster_says_so():
         pytest.raises(RuntimeError, match="cluster must be running, but its client is closed"),
     ):
         fl.LinearObjective(rows(X, 1000), y)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_each_loading_of_x_is_a_pass_that_is_told(weighted):
+    """One of them has all rows at once, for the linear program of absolute error."""
+    loaded, told = [], []
+
+    def load(block):
+        loaded.append(block[0, 0])
+        return block
+
+    X = np.random.default_rng(0).standard_normal((5000, 3))
+    y, weight = X.sum(axis=1), np.ones(5000) if weighted else None
+    lazy = rows(X, 2500).map_blocks(load, dtype=float, meta=np.empty((0, 0)))
+    with dask.config.set(scheduler="synchronous"):
+        fl.fit(lazy, y, fl.L1Loss(), weight=weight, progress=lambda number, *_: told.append(number))
+    assert told == list(range(1, loaded.count(X[2500, 0]) + 1))

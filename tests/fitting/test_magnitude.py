@@ -12,7 +12,7 @@ def test_numbers_whose_squares_underflow_are_refused(outliers, scale):
     with pytest.raises(ValueError, match="^y is too small.*rescale"):
         fl.fit(X, scale * y)
     weight = np.full(len(y), 1e-300)
-    with pytest.raises(ValueError, match="^y, or its weights, are too small.*rescale"):
+    with pytest.raises(ValueError, match="^y, or weight, is too small.*rescale"):
         fl.fit(X, y, fl.SmoothL1Loss(reduction="sum"), weight=weight)
     one = X.copy()
     one[:, 1] *= scale

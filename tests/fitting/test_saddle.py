@@ -1,5 +1,8 @@
 """Fits of losses that are not convex end neither at maxima nor at saddle points."""
 
+import math
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
@@ -16,6 +19,26 @@ def test_between_two_groups_of_rows_it_goes_to_one_of_them():
     assert result.success
     assert abs(result.x) == pytest.approx([np.sqrt(8)])  # where the slopes of both groups cancel
     assert result.fun < LOSS(np.zeros(4), y)
+
+
+class Power(NamedTuple):
+    """Convex, but of infinite curvature at 0."""
+
+    def value(self, r):
+        return abs(r) ** 1.5
+
+    def grad(self, r):
+        return 1.5 * math.copysign(math.sqrt(abs(r)), r)
+
+    def hess(self, r):
+        return 0.75 / math.sqrt(abs(r)) if r else math.inf
+
+
+def test_infinite_curvature_is_no_reason_to_leave_a_minimum():
+    X = np.arange(8.0)[:, None]
+    result = fl.fit(X, np.zeros(8), fl.Loss(Power()))
+    assert result.success
+    assert result.fun == 0
 
 
 @pytest.mark.parametrize("l2", [0.0, 0.01])

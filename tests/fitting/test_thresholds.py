@@ -6,7 +6,7 @@ import pytest
 import fastloss as fl
 from fastloss.cpu.model import spread_out
 from fastloss.fitting import absolute, newton
-from fastloss.fitting.thresholds import ROWS_OF_SCALE
+from fastloss.fitting.search import ROWS_OF_SCALE
 
 
 def test_absolute_error_of_many_rows_says_how_near_it_came():
@@ -30,6 +30,19 @@ class Pinball(fl.formulas.L1):
 
     def grad(self, r):
         return -0.9 if r < 0 else 0.1
+
+
+def test_absolute_error_of_many_rows_does_not_depend_on_how_far_outliers_are():
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((60_000, 4))
+    y = X @ [1.0, 2.0, 3.0, 4.0] + rng.standard_t(2, size=60_000)
+    found = []
+    for size in (1e4, 1e12, 1e20):
+        y[::10] = size
+        result = fl.fit(X, y, fl.L1Loss())
+        assert result.success
+        found.append(result.x)
+    np.testing.assert_allclose(found[1:], [found[0]] * 2, rtol=1e-3)
 
 
 def test_a_class_derived_from_l1_is_not_taken_for_it():

@@ -1,7 +1,10 @@
 """Rows of wide Parquet that are written into a file of their own."""
 
+import gc
+import os
 import pickle
 import tempfile
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -128,7 +131,7 @@ def test_rows_that_are_not_finite_are_named_with_their_file(folder, little):
         fl.fit(folder, "y", weight="w", memory_limit=ENOUGH)
 
 
-def test_a_file_that_cannot_be_read_is_named_and_the_others_are_let_be(folder, monkeypatch):
+def test_a_file_that_cannot_be_read_is_named_and_the_others_are_let_be(folder):
     path = folder / "3.parquet"
     data = bytearray(path.read_bytes())
     data[4:-5000] = bytes(len(data) - 5004)
@@ -152,3 +155,15 @@ def test_ctrl_c_ends_it_and_leaves_no_file(folder, monkeypatch, tmp_path):
         Spilled(Parquet(folder, "y", weight="w"), 1)
     assert len(written) < 5 + fl.get_num_threads()
     assert not list((tmp_path / "here").iterdir())
+    gc.collect()
+    assert str(tmp_path / "here") not in " ".join(open_files())
+
+
+def open_files():
+    """Those of this process, where the system tells: also such as have no name any more."""
+    folder = Path("/proc/self/fd")
+    return (
+        [os.readlink(file) for file in folder.iterdir() if file.is_symlink()]
+        if folder.exists()
+        else []
+    )
