@@ -29,7 +29,6 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no forks
         after_in_parent=global_compiler_lock.release,
         after_in_child=global_compiler_lock.release,
     )
-    os.register_at_fork(after_in_child=_inside.clear)
 
 
 class several:  # noqa: N801

@@ -39,6 +39,7 @@ def test_infinite_curvature_is_no_reason_to_leave_a_minimum():
     result = fl.fit(X, np.zeros(8), fl.Loss(Power()))
     assert result.success
     assert result.fun == 0
+    assert result.nfev <= 4
 
 
 @pytest.mark.parametrize("l2", [0.0, 0.01])
