@@ -32,19 +32,20 @@ def failing(
     chunks: Sequence[list[Any]],
     error: Exception,
     begun: set[Any],
+    tasks: Sequence[Any] = (),
 ) -> int | None:
-    """Give which of the chunks, each the keys of its arrays, cannot be loaded.
+    """Give which of the chunks, each the keys of its arrays, cannot be loaded or computed.
 
     A scheduler says what has gone wrong, but not where. Of a local one the data are asked for
-    again, which costs reading them; a cluster may still know which tasks have failed.
+    again, which costs reading them; a cluster may still know which tasks have failed. ``tasks`` are
+    the keys of the chunks' own tasks, if each has one.
     """
     client = client_of(get)
     if client is None:
         suspects = [i for i, keys in enumerate(chunks) if begun & _behind(graph, keys)]
         return next((i for i in suspects if not _loads(get, graph, chunks[i])), None)
     if (task := getattr(error, "task", None)) is not None:  # a KilledWorker's: do not kill another
-        owners = (i for i, keys in enumerate(chunks) if str(task) in _names(graph, keys))
-        return next(owners, None)
+        return _killing(str(task), graph, chunks, tasks)
     return _first_erred(client, graph, chunks)
 
 
@@ -67,6 +68,19 @@ def _first_erred(client: Any, graph: Graph, chunks: Sequence[list[Any]]) -> int 
     return None
 
 
+def _killing(
+    task: str, graph: Graph, chunks: Sequence[list[Any]], tasks: Sequence[Any]
+) -> int | None:
+    # All tasks that were on a worker as it died count as its cause, the one that brings what is
+    # asked of all chunks too.
+    if len(chunks) == 1:
+        return 0
+    names = ({str(key) for key in _behind(graph, keys)} for keys in chunks)
+    loading = (i for i, some in enumerate(names) if task in some)
+    computing = (i for i, key in enumerate(tasks) if task == str(key))
+    return next(loading, next(computing, None))
+
+
 def _nothing(arrays: Any) -> None:
     """Take arrays, which are there then."""
 
@@ -82,7 +96,3 @@ def _behind(graph: Graph, keys: Sequence[Any]) -> set[Any]:
             task = graph.get(key)
             left.extend(getattr(task, "dependencies", None) or get_dependencies(graph, key))
     return found
-
-
-def _names(graph: Graph, keys: Sequence[Any]) -> set[str]:
-    return {str(key) for key in _behind(graph, keys)}

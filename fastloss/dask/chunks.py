@@ -3,12 +3,11 @@
 from typing import Any
 from uuid import uuid4
 
-from dask.array.optimization import optimize
-from dask.highlevelgraph import HighLevelGraph
 from dask.system import CPU_COUNT
 
 from fastloss.dask import schedulers
 from fastloss.dask.blame import Begun, failing
+from fastloss.dask.data import Data, Source
 from fastloss.dask.tasks import Call, Chunk, Failure, Named, combined, computed
 from fastloss.dask.versions import UnfitWorkerError
 from fastloss.dask.work import Result
@@ -18,8 +17,8 @@ from fastloss.dask.work import Result
 FAN = 32
 # Chunks of so few bytes are taken by one task, as many as FAN: a core reads so much in the time
 # that a task takes the scheduler. On a cluster, where chunks of a task are brought to one worker,
-# it is no more than that. Threads of this process have chunks of 4 MB at 0.7 of the speed in memory
-# so, at 0.36 by tasks of one; but each thread should have some tasks.
+# it is no more than that. Threads of this process have chunks of 4 MB at 0.75 of the speed in
+# memory so, at 0.56 by tasks of one; but each thread should have some tasks.
 GROUP_BYTES = 1 << 22
 LOCAL_GROUP_BYTES = 1 << 25
 TASKS_A_THREAD = 4
@@ -48,10 +47,7 @@ class Chunks:
     ) -> None:
         self._named = Named(named, X.shape[1])
         given = {"X": X, "y": y, "weight": weight}
-        self._arrays = {name: array for name, array in given.items() if array is not None}
-        self._held = held
-        self._client: Any = None
-        self._graph: dict[Any, Any] = {}
+        self._data = Data({name: a for name, a in given.items() if a is not None}, held)
         low, self.all = 0, []
         for index, rows in enumerate(X.chunks[0]):
             self.all.append(Chunk(index, low, low + rows))
@@ -79,17 +75,19 @@ class Chunks:
         chunks = self._filled[:1] if first_only else self._filled
         get = schedulers.in_force()
         client = schedulers.client_of(get)
-        data = self._data(client)
-        graph, root = self._tasks(call, chunks, self._group(len(chunks), client))
+        source = self._data.of(client)
+        group = self._group(len(chunks), client)
+        graph, root = _tasks(call, self._named, source, chunks, group, client is None)
         begun = Begun()
         try:
             with begun:
-                found = get({**data, **graph}, root)
+                found = get({**source.graph, **graph}, root)
         except UnfitWorkerError:
             raise
         except Exception as error:
-            keys = [self._keys(chunk) for chunk in chunks]
-            which = failing(get, data, keys, error, begun.keys)
+            keys = [source.loaded(chunk.number) for chunk in chunks]
+            tasks = [(root[0], 0, i) for i in range(len(chunks))] if group == 1 else ()
+            which = failing(get, source.graph, keys, error, begun.keys, tasks)
             if which is None:
                 raise
             raise self._failed(chunks[which], error) from error
@@ -117,63 +115,41 @@ class Chunks:
         near = client is None and group * self._longest <= LOCAL_GROUP_BYTES
         return near and count >= group * TASKS_A_THREAD * CPU_COUNT
 
-    def _tasks(self, call: Call, chunks: list[Chunk], group: int) -> tuple[dict[Any, Any], Any]:
-        """Give the tasks of a call and the key of the last one: a tree, by level and place."""
-        run = f"rows-{uuid4().hex}"
-        graph: dict[Any, Any] = {f"call-{run}": call}
-        for i in range(0, len(chunks), group):
-            some = chunks[i : i + group]
-            columns = map(list, zip(*map(self._keys, some), strict=True))
-            graph[run, 0, i // group] = _task(f"call-{run}", some, self._named, *columns)
-        level, size = 0, len(graph) - 1
-        while size > 1:
-            level += 1
-            for i in range(0, size, FAN):
-                below = [(run, level - 1, j) for j in range(i, min(size, i + FAN))]
-                graph[run, level, i // FAN] = (combined, below)
-            size = -(-size // FAN)
-        return graph, (run, level, 0)
 
-    def _keys(self, chunk: Chunk) -> list[Any]:
-        """Give the keys of a chunk's arrays."""
-        return [(a.name, chunk.number) + (0,) * (a.ndim - 1) for a in self._arrays.values()]
-
-    def _data(self, client: Any) -> dict[Any, Any]:
-        """Give the arrays' graph; with a cluster's copies of what comes from this process."""
-        if not self._graph or client is not self._client:
-            arrays = dict(self._arrays)
-            if client is not None:
-                for name in self._held:
-                    arrays[name] = client.persist(arrays[name])
-            self._graph = _optimised(list(arrays.values()))
-            self._client = client
-        return self._graph
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out what belongs to a cluster."""
-        return {**vars(self), "_client": None, "_graph": {}}
-
-
-def _optimised(arrays: list[Any]) -> dict[Any, Any]:
-    """Give the graph of arrays, together, so that what several come from is loaded once."""
-    whole = HighLevelGraph.merge(*(array.dask for array in arrays))
-    found = dict(optimize(whole, [array.__dask_keys__() for array in arrays]))
-    # What is persisted on a cluster is a future of its own key, which Dask takes for a name of
-    # nothing and leaves out.
-    futures = {key: task for key, task in whole.items() if schedulers.is_future(task)}
-    return found | futures
-
-
-def _task(call: str, chunks: list[Chunk], named: Named, X: Any, y: Any, weight: Any = None) -> Any:
-    # In an object, as a tuple of numbers might be taken for a key.
-    return (_Computed(chunks, named), call, X, y, weight)
+def _tasks(
+    call: Call, named: Named, source: Source, chunks: list[Chunk], group: int, local: bool
+) -> tuple[dict[Any, Any], Any]:
+    """Give the tasks of a call and the key of the last one: a tree, by level and place."""
+    run = f"rows-{uuid4().hex}"
+    graph: dict[Any, Any] = {}
+    for i in range(0, len(chunks), group):
+        some = chunks[i : i + group]
+        arrays = {name: source.chunks(name, [c.number for c in some]) for name in source.keys}
+        here = {name: arrays.pop(name) for name in source.here}
+        asked = call if local else f"call-{run}"
+        # In an object, as a tuple of numbers might be taken for a key.
+        task = _Computed(some, named, here, tuple(arrays))
+        graph[run, 0, i // group] = (task, asked, *arrays.values())
+    level, size = 0, len(graph)
+    while size > 1:
+        level += 1
+        for i in range(0, size, FAN):
+            below = [(run, level - 1, j) for j in range(i, min(size, i + FAN))]
+            graph[run, level, i // FAN] = (combined, below)
+        size = -(-size // FAN)
+    if not local:
+        graph[f"call-{run}"] = call  # sent to each worker once
+    return graph, (run, level, 0)
 
 
 class _Computed:
     """The task of some chunks."""
 
-    def __init__(self, chunks: list[Chunk], named: Named) -> None:
-        self.chunks, self.named = chunks, named
+    def __init__(
+        self, chunks: list[Chunk], named: Named, here: dict[str, Any], coming: tuple[str, ...]
+    ) -> None:
+        self.chunks, self.named, self.here, self.coming = chunks, named, here, coming
 
-    def __call__(self, call: Call, X: Any, y: Any, weight: Any) -> Result | Failure:
-        return computed(call, self.chunks, self.named, X, y, weight)
+    def __call__(self, call: Call, *loaded: Any) -> Result | Failure:
+        arrays = dict(zip(self.coming, loaded, strict=True), **self.here)
+        return computed(call, self.chunks, self.named, **arrays)

@@ -75,7 +75,7 @@ def computed(
     named: Named,
     X: list[Any],
     y: list[Any],
-    weight: list[Any] | None,
+    weight: list[Any] | None = None,
 ) -> Result | Failure:
     """Give the sum of what comes out of some consecutive chunks."""
     call.require()

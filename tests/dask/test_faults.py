@@ -102,6 +102,25 @@ def test_no_chunk_that_a_cluster_can_load_is_to_blame(workers):
     assert failing(workers.get, graph, [*whole, bad], ValueError(), set()) == 3
 
 
+@pytest.mark.parametrize(
+    ("task", "chunks", "named"),
+    [
+        ("load-1", 3, 1),
+        ("('rows', 0, 2)", 3, 2),
+        ("call-rows", 3, None),
+        ("call-rows", 1, 0),
+        ("('rows', 1, 0)", 3, None),
+    ],
+)
+def test_a_worker_that_is_killed_is_ascribed_to_one_chunk_or_none(workers, task, chunks, named):
+    """Whatever was on it counts as the cause, what is sent for all chunks too."""
+    distributed = pytest.importorskip("distributed")
+    graph = {f"load-{i}": (good, i) for i in range(chunks)}
+    tasks = [("rows", 0, i) for i in range(chunks)]
+    error = distributed.KilledWorker(task, None, 0)
+    assert failing(workers.get, graph, [[key] for key in graph], error, set(), tasks) == named
+
+
 def test_of_the_chunks_of_several_tasks_the_first_bad_one_is_named(monkeypatch):
     monkeypatch.setattr("fastloss.dask.chunks.GROUP_BYTES", 0)
     monkeypatch.setattr("fastloss.dask.chunks.LOCAL_GROUP_BYTES", 0)

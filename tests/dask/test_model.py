@@ -254,10 +254,31 @@ def test_y_in_memory_is_sent_to_a_cluster_once(workers):
     with dask.config.set(scheduler=workers):
         objective = fl.LinearObjective(rows(X, 1000), y)
         objective(np.zeros(P))
-        graph = objective.model._chunks._graph
-        assert sum("Future" in type(task).__name__ for task in graph.values()) == 3
+        source = objective.model._chunks._data.of(workers)
+        assert sum("Future" in type(task).__name__ for task in source.graph.values()) == 3
         objective(np.ones(P))
-        assert objective.model._chunks._graph is graph
+        assert objective.model._chunks._data.of(workers) is source
+
+
+def test_what_lies_in_memory_is_no_task_of_its_own():
+    X, y, weight = data()
+    seen = set()
+
+    def get(graph, key, **options):
+        seen.update(name for name, *_ in graph)
+        return dask.get(graph, key, **options)
+
+    held = da.from_array(X, (1000, P)), da.from_array(y, 1000)
+    lazy = held[0].map_blocks(np.copy)
+    found = []
+    with dask.config.set(scheduler=get):
+        for first in (held[0], lazy):
+            objective = fl.LinearObjective(first, held[1], weight=weight)
+            seen.clear()
+            found.append(objective(np.ones(P))[0])
+            loaded = {name for name in seen if not name.startswith("rows-")}
+            assert bool(loaded) == (first is lazy)
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("scheduler", ["threads", "workers"])
