@@ -24,6 +24,11 @@ class Source(NamedTuple):
     keys: dict[str, list[Key]]
     """The keys of all chunks, by number."""
 
+    @property
+    def held(self) -> bool:
+        """Whether nothing has to be loaded."""
+        return self.here.keys() == self.keys.keys()
+
     def chunks(self, name: str, numbers: Sequence[int]) -> list[Any]:
         """Give some chunks of an array, or else their keys."""
         found = self.here.get(name, self.keys[name])

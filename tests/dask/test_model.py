@@ -209,17 +209,25 @@ def test_many_tasks_and_few_add_up_to_the_same_bits(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("here", "threads", "tasks"),
-    [(True, 1, 5), (True, 2, 10), (True, 100, 80), (False, 1, 80)],
+    ("here", "held", "threads", "tasks"),
+    [
+        (True, False, 1, 5),
+        (True, False, 2, 10),
+        (True, False, 100, 80),
+        (False, False, 1, 80),
+        (True, True, 1, 5),
+        (True, True, 4, 20),
+        (True, True, 100, 80),
+    ],
 )
-def test_threads_take_several_small_chunks_in_a_task(monkeypatch, here, threads, tasks):
+def test_threads_take_several_small_chunks_in_a_task(monkeypatch, here, held, threads, tasks):
     """As long as each has some tasks; on a cluster chunks may lie on several workers."""
     X, y, _ = data(n=4000)
     chunks = Chunks(rows(X, 50), rows(y, 50), None, ())
     monkeypatch.setattr("fastloss.dask.chunks.CPU_COUNT", threads)
     monkeypatch.setattr("fastloss.dask.chunks.GROUP_BYTES", 50 * P * 8)
-    monkeypatch.setattr("fastloss.dask.chunks.LOCAL_GROUP_BYTES", 16 * 50 * P * 8)
-    group = chunks._group(len(chunks.all), None if here else object())
+    monkeypatch.setattr("fastloss.dask.chunks.LOCAL_GROUP_BYTES", (2 if held else 16) * 50 * P * 8)
+    group = chunks._group(len(chunks.all), None if here else object(), held)
     assert len(chunks.all) // group == tasks
 
 
