@@ -130,7 +130,9 @@ class SmoothL1Regressor(RegressorMixin, BaseEstimator):
             self, X, y, accept_sparse=("csr", "csc"), dtype=(np.float64, np.float32), y_numeric=True
         )
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X, dtype=X.dtype)
+            sample_weight = _check_sample_weight(
+                sample_weight, X, dtype=X.dtype, ensure_non_negative=True
+            )
         result = fitted(
             X,
             y,

@@ -38,6 +38,15 @@ def data():
     return X, y
 
 
+@pytest.mark.parametrize("bad", [-1.0, np.nan, np.inf])
+def test_weights_that_cannot_be_are_named_as_the_argument_is(data, bad):
+    X, y = data
+    weight = np.ones(500)
+    weight[7] = bad
+    with pytest.raises(ValueError, match="sample_weight"):
+        SmoothL1Regressor().fit(X, y, weight)
+
+
 @pytest.mark.parametrize("beta", ["auto", 0.2])
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_it_fits_as_fit_does(data, beta, fit_intercept):
