@@ -33,7 +33,14 @@ class Asked(NamedTuple):
     means: Vector
     """What is taken off X's columns in ``X.T @ D @ X``."""
     other: Vector | None
-    """Coefficients at which a gradient is wanted too."""
+    """Coefficients at which a gradient is wanted too, or from which D is to differ."""
+    differing: bool
+    """Whether D is wanted less the loss's own at the other coefficients: few rows may differ."""
+
+    @property
+    def beside(self) -> bool:
+        """Whether a gradient at the other coefficients is wanted."""
+        return self.other is not None and not self.differing
 
 
 class Curved(NamedTuple):
@@ -45,7 +52,7 @@ class Curved(NamedTuple):
     gram: Array
     """``X.T @ D @ X``."""
     other: Vector | None
-    """The gradient at other coefficients, where these were given."""
+    """The gradient at other coefficients, where that was wanted."""
 
 
 class Model(Protocol):
@@ -85,7 +92,7 @@ class Model(Protocol):
         """Whether :meth:`curved` gives something for the loss's own curvature."""
 
     def curved(self, asked: Asked) -> Curved | None:
-        """Evaluate with ``X.T @ D @ X``, and the gradient at ``other`` coefficients.
+        """Evaluate with ``X.T @ D @ X``, and what is wanted at other coefficients.
 
         In one pass over X, with a column of ones beside it; None where that is not to be had.
         """

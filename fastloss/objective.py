@@ -88,13 +88,23 @@ class Objective:
         return self.shape[1] + self.fit_intercept
 
     def quadratic(
-        self, w: Vector, curvature: Curvature, means: Vector | None = None
+        self,
+        w: Vector,
+        curvature: Curvature,
+        means: Vector | None = None,
+        known: tuple[Vector, Array] | None = None,
     ) -> tuple[float, Vector, Array]:
-        """Give value, gradient and what :meth:`gram` gives, in one pass where that is to be had."""
-        found = self._curved(w, curvature, means)
+        """Give value, gradient and what :meth:`gram` gives, in one pass where that is to be had.
+
+        From what :meth:`gram` gave at other coefficients, if that is known, by what differs.
+        """
+        there, before = (None, None) if known is None else known
+        found = self._curved(w, curvature, means, there, differing=before is not None)
         if found is None:
             return *self._value_and_grad(w), self.gram(w, curvature, means)
-        return self._quadratic(w, found)
+        value, gradient = self._with_penalty(w, found.total, found.gradient)
+        gram = self._with_ridge(found.gram) if before is None else before + found.gram
+        return value, gradient, gram
 
     def quadratic_and_gradient(
         self, w: Vector, curvature: Curvature, means: Vector, other: Vector
@@ -103,11 +113,9 @@ class Objective:
         found = self._curved(w, curvature, means, other)
         assert found is not None
         assert found.other is not None
-        return *self._quadratic(w, found), self._with_penalty(other, 0.0, found.other)[1]
-
-    def _quadratic(self, w: Vector, found: Curved) -> tuple[float, Vector, Array]:
         value, gradient = self._with_penalty(w, found.total, found.gradient)
-        return value, gradient, self._with_ridge(found.gram)
+        at_other = self._with_penalty(other, 0.0, found.other)[1]
+        return value, gradient, self._with_ridge(found.gram), at_other
 
     @property
     def one_pass(self) -> bool:
@@ -144,6 +152,7 @@ class Objective:
         curvature: Curvature,
         means: Vector | None,
         other: Vector | None = None,
+        differing: bool = False,
     ) -> Curved | None:
         p = self.shape[1]
         means = np.zeros(p) if means is None else means[:p]
@@ -155,6 +164,7 @@ class Objective:
             curvature,
             means,
             other,
+            differing,
         )
         found = self.model.curved(asked)
         if found is None:

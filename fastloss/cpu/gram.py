@@ -4,6 +4,9 @@ A tile's rows whose curvature is not zero are copied beside each other, less the
 once as they are and once times their curvature. The products of these two copies stay in registers
 over the rows of a tile, four by sixteen at a time, on and above the diagonal; those with a column
 of ones are added up on the way. 500,000 x 40 float64 take 13 ms so, and 86 in two passes by BLAS.
+
+The products are what takes long: reading X alone takes 4 ms. Where most rows' curvature is what it
+was at other coefficients, as that of smooth L1 is, only the difference is multiplied out.
 """
 
 from typing import Any, NamedTuple
@@ -18,7 +21,9 @@ from fastloss.cpu.jit import choose, inner, kernel, parallel_kernel
 from fastloss.cpu.linear import gather, predict, run
 from fastloss.cpu.maybe import Maybe, mark, part
 from fastloss.cpu.vectors import WIDTH, add_to, drop, load, load_vector, multiply_add, store, zeros
+from fastloss.curvature import majorising
 from fastloss.formulas import Formula
+from fastloss.model import Asked, Curved
 from fastloss.typing import Array, Vector
 
 # Bytes of each copy of a tile: half of a first-level cache.
@@ -145,6 +150,9 @@ def _block(
     target: Vector,
     weight: Maybe,
     w: Vector,
+    other: Vector,
+    beside: bool,
+    differing: bool,
     offsets: Vector,
     scale: float,
     majorising: bool,
@@ -153,10 +161,12 @@ def _block(
     tile: int,
     width: int,
     gradient: Vector,
+    at_other: Vector,
     gram: Vector,
     ones: Vector,
 ) -> tuple[float, float]:
     predictions, slopes, curvature = np.empty(tile), np.empty(tile), np.empty(tile)
+    curvature_there = np.empty(tile)
     to = Copies(offsets, np.zeros(tile * width), np.zeros(tile * width), ones)
     terms, running = np.empty(sums.places_for(tile)), sums.start()
     for low in range(first, last, tile):
@@ -173,6 +183,15 @@ def _block(
                 r = x[i] - y[i]
                 h[i] = h[i] if r == 0 else s[i] / r
         gather(A, columns, low, high, s, gradient)
+        if beside or differing:
+            there = curvature_there[:size]
+            predict(A, columns, low, high, other, x)
+            fill(formula, x, y, v, scale, None, s, there, None)
+            if beside:
+                gather(A, columns, low, high, s, at_other)
+            if differing:
+                for i in range(size):
+                    h[i] -= there[i]
         count = _copy(A, columns, low, h, width, to)
         _multiply(to.plain, to.curved, width, count, gram)
     return sums.combine(running)
@@ -185,6 +204,9 @@ def _blocks(
     target: Vector,
     weight: Maybe,
     w: Vector,
+    other: Vector,
+    beside: bool,
+    differing: bool,
     offsets: Vector,
     scale: float,
     majorising: bool,
@@ -192,6 +214,7 @@ def _blocks(
     tile: int,
     width: int,
     gradients: Array,
+    at_other: Array,
     grams: Array,
     ones: Array,
     sums_out: Array,
@@ -208,6 +231,9 @@ def _blocks(
             target,
             weight,
             w,
+            other,
+            beside,
+            differing,
             offsets,
             scale,
             majorising,
@@ -216,6 +242,7 @@ def _blocks(
             tile,
             width,
             gradients[block],
+            at_other[block],
             grams[block],
             ones[block],
         )
@@ -232,39 +259,43 @@ class Partial(NamedTuple):
     """Each block's sum of the losses and the error that it leaves, shape (blocks, 2)."""
     gradients: Array
     """Of shape (blocks, p + 1)."""
+    at_other: Array
+    """Those at other coefficients, zeros where they are not wanted."""
     grams: Array
     """The upper triangles of X'DX, among other numbers, rows of whole vectors side by side."""
     ones: Array
     """D and X'D, summed over a block's rows, shape (blocks, p + 1)."""
 
 
-def evaluate(
-    formula: Formula,
-    design: Design,
-    target: Vector,
-    weight: Vector | None,
-    w: Vector,
-    scale: float,
-    offsets: Vector,
-    majorising: bool,
-) -> Partial:
+def evaluate(design: Design, target: Vector, weight: Vector | None, asked: Asked) -> Partial:
     """Give the sums of the losses, and ``scale`` times their gradients and ``X.T @ D @ X``.
 
-    ``offsets``, one for each column, are taken off X in the last of them. It and the gradient have
-    a last entry for a column of ones. D is the loss's own curvature, or ``grad(r) / r``.
+    ``means``, one for each column, are taken off X in the last of them. It and gradients have a
+    last entry for a column of ones.
     """
     n, p = design.shape
     width = width_of(p)
     tile = max(4, TILE_BYTES // (8 * width) // 4 * 4)
     blocks = -(-n // design.rows)
-    gradients, ones = np.zeros((2, blocks, p + 1))
-    partial = Partial(np.empty((blocks, 2)), gradients, np.zeros((blocks, width * width)), ones)
+    vectors = np.zeros((3, blocks, p + 1))
+    totals, grams = np.empty((blocks, 2)), np.zeros((blocks, width * width))
+    partial = Partial(totals, vectors[0], vectors[1], grams, vectors[2])
+    other = asked.w if asked.other is None else asked.other
+    there = other, asked.beside, asked.differing
+    how = asked.means, asked.scale, asked.curvature is majorising
     for rows, some, here in design.calls():
-        results = gradients[some], partial.grams[some], ones[some], partial.totals[some]
+        results = *(part[some] for part in partial[1:]), totals[some]
         own_weight = weight if weight is None else weight[rows]
-        given = w, offsets, scale, majorising, design.rows, tile, width
-        run(BLOCKS, here, target[rows], own_weight, *given, *results, formula=formula)
+        given = asked.w, *there, *how, design.rows, tile, width
+        run(BLOCKS, here, target[rows], own_weight, *given, *results, formula=asked.formula)
     return partial
+
+
+def curved(
+    asked: Asked, total: float, gradient: Vector, at_other: Vector, grams: Vector, ones: Vector
+) -> Curved:
+    """Give what was asked for, from the sums over all blocks."""
+    return Curved(total, gradient, whole(grams, ones), at_other if asked.beside else None)
 
 
 def whole(grams: Vector, ones: Vector) -> Array:

@@ -11,7 +11,6 @@ from fastloss.cpu.design import FLOAT64, Design
 from fastloss.cpu.formula import bind
 from fastloss.cpu.layout import vector
 from fastloss.cpu.one_pass import OnePass
-from fastloss.curvature import majorising
 from fastloss.formulas import Formula
 from fastloss.held import HeldRows
 from fastloss.loss import Loss
@@ -125,12 +124,9 @@ class HostModel(OnePass, HeldRows):
         return sums.total(found.totals), found.gradients.sum(axis=0)
 
     def _curved(self, asked: Asked) -> Curved:
-        formula, w, scale, curvature, means, other = asked
-        rows = self._design, self.y, self.weight
-        found = gram.evaluate(formula, *rows, w, scale, means, curvature is majorising)
-        product = gram.whole(found.grams.sum(axis=0), found.ones.sum(axis=0))
-        beside = None if other is None else self.evaluate(formula, other, scale)[1]
-        return Curved(sums.total(found.totals), found.gradients.sum(axis=0), product, beside)
+        found = gram.evaluate(self._design, self.y, self.weight, asked)
+        added = (part.sum(axis=0) for part in found[1:])
+        return gram.curved(asked, sums.total(found.totals), *added)
 
     def head(self, count: int) -> Array | None:
         """Give X's first rows."""

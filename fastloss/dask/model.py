@@ -11,7 +11,6 @@ from fastloss.cpu import gram, linear
 from fastloss.cpu.design import MOST, Design
 from fastloss.cpu.layout import vector
 from fastloss.cpu.one_pass import OnePass
-from fastloss.curvature import majorising
 from fastloss.dask import schedulers, versions, work
 from fastloss.dask.chunks import Chunks
 from fastloss.dask.rows import rows
@@ -90,11 +89,9 @@ class DaskModel(OnePass):
         return sum(found.total), found.arrays[0]
 
     def _curved(self, asked: Asked) -> Curved:
-        formula, w, scale, curvature, means, other = asked
-        found = self._pass(work.curved, formula, w, scale, means, curvature is majorising, other)
-        gradient, grams, ones, *beside = found.arrays
-        product = gram.whole(grams, ones)
-        return Curved(sum(found.total), gradient, product, beside[0] if beside else None)
+        rest = asked._replace(formula=None)  # type: ignore[arg-type]  # it goes packed
+        found = self._pass(work.curved, asked.formula, rest)
+        return gram.curved(asked, sum(found.total), *found.arrays)
 
     def head(self, count: int) -> Array | None:
         """Give the first rows of X's first chunk."""

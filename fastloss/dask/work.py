@@ -14,7 +14,7 @@ from fastloss.cpu.evaluate import total_of
 from fastloss.cpu.model import gram_of
 from fastloss.dask.sums import Pair, add
 from fastloss.formulas import Formula
-from fastloss.model import Curvature, first_bad_weight
+from fastloss.model import Asked, Curvature, first_bad_weight
 from fastloss.stream.look import Glance
 from fastloss.stream.measure import Measure
 from fastloss.stream.piece import Piece
@@ -57,24 +57,10 @@ def evaluated(
     return Result((total, 0.0), (found.gradients.sum(axis=0),))
 
 
-def curved(
-    piece: Piece,
-    formula: Formula,
-    w: Vector,
-    scale: float,
-    means: Vector,
-    upper: bool,
-    other: Vector | None,
-) -> Result:
-    """Give the sums of the losses, the gradient and X'DX; see :func:`fastloss.cpu.gram.whole`.
-
-    And the gradient at ``other``, if there is one.
-    """
-    found = gram.evaluate(formula, *_rows(piece), w, scale, means, upper)
-    arrays = [found.gradients, found.grams, found.ones]
-    if other is not None:
-        arrays.append(linear.evaluate(formula, *_rows(piece), other, scale).gradients)
-    return Result((sums.total(found.totals), 0.0), tuple(part.sum(axis=0) for part in arrays))
+def curved(piece: Piece, formula: Formula, asked: Asked) -> Result:
+    """Give what :func:`fastloss.cpu.gram.curved` takes."""
+    found = gram.evaluate(*_rows(piece), asked._replace(formula=formula))
+    return Result((sums.total(found.totals), 0.0), tuple(part.sum(axis=0) for part in found[1:]))
 
 
 def multiplied(

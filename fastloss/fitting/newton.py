@@ -109,7 +109,7 @@ def _lower(
             return None
         w = here.w + step
         if promised > LAST * abs(here.value):
-            there = at(objective, w, frame.means, halvings)
+            there = at(objective, w, here, frame.means, halvings)
         else:
             there = Point(w, *objective(w), None, halvings)
         steps.nfev += 1
@@ -131,7 +131,7 @@ def _farther(
     step = there.w - here.w
     while True:
         step = 2 * step
-        farther = at(objective, here.w + step, frame.means)
+        farther = at(objective, here.w + step, there, frame.means)
         steps.nfev += 1
         if not farther.value < there.value:
             return there

@@ -12,7 +12,6 @@ from fastloss.cpu.evaluate import total_of
 from fastloss.cpu.layout import vector
 from fastloss.cpu.model import gram_of
 from fastloss.cpu.one_pass import OnePass
-from fastloss.curvature import majorising
 from fastloss.formulas import Formula
 from fastloss.model import (
     COEFFICIENTS,
@@ -119,14 +118,9 @@ class StreamedModel(OnePass):
         return found.total, found.gradient
 
     def _curved(self, asked: Asked) -> Curved:
-        formula, w, scale, curvature, means, other = asked
-        found = Quadratic(formula, w, scale, means, curvature is majorising)
-        if other is None:
-            self._read(found)
-            return Curved(found.total, found.gradient, found.gram, None)
-        beside = Evaluation(formula, other, scale)
-        self._read(found, beside)
-        return Curved(found.total, found.gradient, found.gram, beside.gradient)
+        found = Quadratic(asked)
+        self._read(found)
+        return found.curved()
 
     def head(self, count: int) -> Array | None:
         """Give X's first rows."""

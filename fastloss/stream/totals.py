@@ -5,6 +5,7 @@ import numpy as np
 from fastloss.cpu import gram, linear, sums
 from fastloss.cpu.design import width_of
 from fastloss.formulas import Formula
+from fastloss.model import Asked, Curved
 from fastloss.stream.piece import Piece
 from fastloss.typing import Array, Vector
 
@@ -43,36 +44,22 @@ class Evaluation:
 class Quadratic:
     """The sum of the losses, its gradient and ``X.T @ D @ X``."""
 
-    def __init__(
-        self, formula: Formula, w: Vector, scale: float, offsets: Vector, majorising: bool
-    ) -> None:
-        self._formula, self._w, self._scale = formula, w, scale
-        self._offsets, self._majorising = offsets, majorising
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
         self._totals: list[Array] = []
-        self.gradient: Vector = np.zeros(w.size)
-        self._gram: Vector = np.zeros(width_of(w.size - 1) ** 2)
-        self._ones: Vector = np.zeros(w.size)
+        size = asked.w.size
+        self._sums = [np.zeros(n) for n in (size, size, width_of(size - 1) ** 2, size)]
 
     def add(self, piece: Piece) -> None:
         """Add some rows."""
-        rows = piece.design, piece.y, piece.weight
-        found = gram.evaluate(
-            self._formula, *rows, self._w, self._scale, self._offsets, self._majorising
-        )
+        found = gram.evaluate(piece.design, piece.y, piece.weight, self._asked)
         self._totals.append(found.totals)
-        _add(self.gradient, found.gradients)
-        _add(self._gram, found.grams)
-        _add(self._ones, found.ones)
+        for total, parts in zip(self._sums, found[1:], strict=True):
+            _add(total, parts)
 
-    @property
-    def total(self) -> float:
-        """The sum of the losses."""
-        return sums.total(np.concatenate(self._totals))
-
-    @property
-    def gram(self) -> Array:
-        """``X.T @ D @ X``, with a column of ones beside X."""
-        return gram.whole(self._gram, self._ones)
+    def curved(self) -> Curved:
+        """Give what was asked for."""
+        return gram.curved(self._asked, sums.total(np.concatenate(self._totals)), *self._sums)
 
 
 def _add(total: Vector, parts: Array) -> None:
