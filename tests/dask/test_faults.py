@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from functools import partial
-from types import SimpleNamespace
+from types import MethodType, SimpleNamespace
 from uuid import uuid4
 
 import dask
@@ -119,6 +119,26 @@ def test_a_worker_that_is_killed_is_ascribed_to_one_chunk_or_none(workers, task,
     tasks = [("rows", 0, i) for i in range(chunks)]
     error = distributed.KilledWorker(task, None, 0)
     assert failing(workers.get, graph, [[key] for key in graph], error, set(), tasks) == named
+
+
+def test_a_worker_that_is_killed_while_it_computes_a_chunk_has_that_chunk_named(
+    workers, monkeypatch
+):
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr("fastloss.dask.chunks.GROUP_BYTES", 0)
+    computing = []
+
+    def killed(client, graph, root, **_):
+        computing.extend(key for key in graph if isinstance(key, tuple) and key[1:] == (0, 2))
+        raise distributed.KilledWorker(str(computing[0]), SimpleNamespace(address="a"), 0)
+
+    objective = fl.LinearObjective(loaded(good), Y)
+    monkeypatch.setattr(workers, "get", MethodType(killed, workers))
+    with (
+        dask.config.set(scheduler=workers),
+        pytest.raises(RuntimeError, match=r"chunk 3 of 4 .*KilledWorker"),
+    ):
+        objective(np.zeros(2))
 
 
 def test_of_the_chunks_of_several_tasks_the_first_bad_one_is_named(monkeypatch):
