@@ -7,6 +7,7 @@ import numpy as np
 
 from fastloss.arrays import NATIVE, precision
 from fastloss.cpu import sparse, sparse_columns
+from fastloss.cpu.apart import Apart
 from fastloss.cpu.layout import writeable
 from fastloss.cpu.vectors import WIDTH
 from fastloss.typing import Array
@@ -43,7 +44,7 @@ FLOAT64 = np.dtype(np.float64)
 
 
 class Design(NamedTuple):
-    """X as kernels take it: a matrix of X's rows or of its columns, each a run; or sparse rows."""
+    """X as kernels take it: a matrix of X's rows or of its columns, each a run; or in a tuple."""
 
     matrix: Any
     columns: bool
@@ -56,7 +57,7 @@ class Design(NamedTuple):
     """Rows of a block, a multiple of ``tile``."""
 
     @classmethod
-    def of(cls, X: Array, like: "Design | None" = None) -> "Design":
+    def of(cls, X: Array | Apart, like: "Design | None" = None) -> "Design":
         """Take X as it lies if it is float32 or float64 and its rows or columns are runs.
 
         Its elements may lie at any byte, as those do that a cluster's worker has received: kernels
@@ -65,6 +66,10 @@ class Design(NamedTuple):
         It may be some blocks of a larger X, ``like`` that one.
         """
         n, p = X.shape
+        if isinstance(X, Apart):
+            if like is not None and like.columns:
+                return like._replace(matrix=X.for_kernels(), shape=(n, p), elements=n * p)
+            X = np.asarray(X)
         columns = X.flags.f_contiguous and not X.flags.c_contiguous
         if not X.flags.forc:
             columns = not _has_runs(X) and _has_runs(X.T)

@@ -20,7 +20,17 @@ from fastloss.cpu.elementwise import fill
 from fastloss.cpu.jit import choose, inner, kernel, parallel_kernel
 from fastloss.cpu.linear import gather, predict, run
 from fastloss.cpu.maybe import Maybe, mark, part
-from fastloss.cpu.vectors import WIDTH, add_to, drop, load, load_vector, multiply_add, store, zeros
+from fastloss.cpu.vectors import (
+    WIDTH,
+    add_to,
+    drop,
+    entry,
+    load,
+    load_vector,
+    multiply_add,
+    store,
+    zeros,
+)
 from fastloss.curvature import majorising
 from fastloss.formulas import Formula
 from fastloss.model import Asked, Curved
@@ -53,7 +63,7 @@ def _copy_scattered(
     A: Array, columns: bool | None, row: int, d: float, at: int, to: Copies
 ) -> None:
     for j in range(to.offsets.size):
-        x = A[j, row] - to.offsets[j]
+        x = entry(A, j, row) - to.offsets[j]
         to.plain[at + j] = x
         to.curved[at + j] = d * x
         to.ones[j] += d * x

@@ -50,6 +50,8 @@ def zeros(typingctx):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
 def load(typingctx, array, row, column, near, far):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
     """Load ``array[row, column : column + 8]`` of a matrix whose rows are runs, unchecked.
 
+    It is an array, or the pair that ``apart.py`` tells of.
+
     What lies ``near`` and ``far`` elements further on, unless that is None, is brought to the
     second-level cache meanwhile. It may lie beyond the array's end.
     """
@@ -60,7 +62,7 @@ def load(typingctx, array, row, column, near, far):  # type: ignore[no-untyped-d
         place = _place(context, builder, matrix_type, *arguments[:3])
         for k in given:
             bring_line(builder, builder.gep(place, [arguments[k]]))
-        return _load(context, builder, matrix_type, place)
+        return _load(context, builder, _of_elements(matrix_type), place)
 
     kinds = (types.intp if k in given else types.none for k in (3, 4))
     return LANES(array, types.intp, types.intp, *kinds), build
@@ -79,7 +81,34 @@ def load_vector(typingctx, array, start):  # type: ignore[no-untyped-def] # noqa
     return LANES(array, types.intp), build
 
 
+@intrinsic
+def entry(typingctx, array, row, column):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Give ``array[row, column]`` of such a matrix, in float64, unchecked."""
+
+    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        matrix_type = signature.args[0]
+        place = _place(context, builder, matrix_type, *arguments)
+        element = context.get_value_type(_of_elements(matrix_type).dtype)
+        loaded = builder.load(place, align=1)
+        return loaded if element == FLOAT64 else builder.fpext(loaded, FLOAT64)
+
+    return types.float64(array, types.intp, types.intp), build
+
+
+def _of_elements(matrix_type: Any) -> Any:
+    """Give the type of an array of a matrix's elements."""
+    return matrix_type[1] if isinstance(matrix_type, types.BaseTuple) else matrix_type
+
+
 def _place(context: Any, builder: Any, matrix_type: Any, array: Any, row: Any, column: Any) -> Any:
+    if isinstance(matrix_type, types.BaseTuple):
+        element = context.get_value_type(matrix_type[1].dtype)
+        places = builder.extract_value(array, 0)
+        places = context.make_array(matrix_type[0])(context, builder, places)
+        place = builder.load(builder.gep(places.data, [row]))
+        # Or it would be loaded again after each store of a loop.
+        place.set_metadata("invariant.load", builder.module.add_metadata([]))
+        return builder.gep(builder.inttoptr(place, element.as_pointer()), [column])
     matrix = context.make_array(matrix_type)(context, builder, array)
     pitch = builder.sdiv(builder.extract_value(matrix.strides, 0), matrix.itemsize)
     return builder.gep(matrix.data, [builder.add(builder.mul(row, pitch), column)])
@@ -100,7 +129,8 @@ def load_some(typingctx, array, row, column, count):  # type: ignore[no-untyped-
     def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
         matrix_type = signature.args[0]
         place = _place(context, builder, matrix_type, *arguments[:3])
-        return _load_some(context, builder, matrix_type.dtype, place, arguments[3])
+        dtype = _of_elements(matrix_type).dtype
+        return _load_some(context, builder, dtype, place, arguments[3])
 
     return LANES(array, types.intp, types.intp, types.intp), build
 

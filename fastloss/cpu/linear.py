@@ -1,8 +1,8 @@
 """The loss of a linear model ``X @ w`` and its derivatives, in one pass over X.
 
 A tile of rows small enough for the cache is read twice: once for the predictions, once, from the
-cache, for the gradient. How depends on X: ``products.py`` for dense tiles, ``sparse.py`` and
-``sparse_columns.py`` for sparse ones.
+cache, for the gradient. How depends on X: ``products.py`` for dense tiles, ``apart_columns.py`` for
+those whose columns lie anywhere, ``sparse.py`` and ``sparse_columns.py`` for sparse ones.
 
 Blocks of rows have their own partial gradient, and the partial gradients are added in order: the
 bits do not depend on the number of threads.
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import prange, types
 
-from fastloss.cpu import sparse, sparse_columns, sums
+from fastloss.cpu import apart_columns, sparse, sparse_columns, sums
 from fastloss.cpu.design import FLOAT64, Design
 from fastloss.cpu.elementwise import fill
 from fastloss.cpu.finished import marks, missing
@@ -33,7 +33,7 @@ NEAR = 8
 
 def predict(A: Any, columns: bool | None, low: int, high: int, w: Vector, out: Vector) -> None:
     """Write ``X[low:high] @ w[:-1] + w[-1]``."""
-    rows = _sparse(A).predict if isinstance(A, tuple) else _predict_dense
+    rows = _other(A).predict if isinstance(A, tuple) else _predict_dense
     rows(A, columns, low, high, w, out)
 
 
@@ -50,7 +50,7 @@ def _predict_dense(
 
 def gather(A: Any, columns: bool | None, low: int, high: int, slopes: Vector, out: Vector) -> None:
     """Add ``X[low:high].T @ slopes`` to ``out[:-1]`` and their sum to ``out[-1]``."""
-    rows = _sparse(A).gather if isinstance(A, tuple) else _gather_dense
+    rows = _other(A).gather if isinstance(A, tuple) else _gather_dense
     rows(A, columns, low, high, slopes, out)
 
 
@@ -71,17 +71,21 @@ def _pitch(A: Array) -> int:
     return A.strides[0] // A.itemsize
 
 
-def _sparse(A: Any) -> Any:
-    """Give the module for a sparse X, which is a tuple, or for the type of one."""
-    return sparse if len(A) == 3 else sparse_columns
+# The modules for an X that is a tuple, by its length.
+OTHERS: dict[int, Any] = {2: apart_columns, 3: sparse, 4: sparse_columns}
 
 
-def _is_sparse(kinds: dict[str, Any]) -> bool:
+def _other(A: Any) -> Any:
+    """Give the module for an X that is no array, or for the type of one."""
+    return OTHERS[len(A)]
+
+
+def _is_other(kinds: dict[str, Any]) -> bool:
     return isinstance(kinds["A"], types.BaseTuple)
 
 
-choose(predict, lambda k: _sparse(k["A"]).predict if _is_sparse(k) else _predict_dense)
-choose(gather, lambda k: _sparse(k["A"]).gather if _is_sparse(k) else _gather_dense)
+choose(predict, lambda k: _other(k["A"]).predict if _is_other(k) else _predict_dense)
+choose(gather, lambda k: _other(k["A"]).gather if _is_other(k) else _gather_dense)
 
 
 @inner

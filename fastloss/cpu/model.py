@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from fastloss.cpu import evaluate as elementwise
 from fastloss.cpu import gram, linear, sums
+from fastloss.cpu.apart import Apart
 from fastloss.cpu.design import FLOAT64, Design
 from fastloss.cpu.formula import bind
 from fastloss.cpu.layout import vector
@@ -178,7 +179,7 @@ def spread_out(n: int, count: int) -> Vector:
 
 
 def gram_of(
-    X: Array,
+    X: Array | Apart,
     y: Vector,
     weight: Vector | None,
     formula: Formula,
@@ -219,7 +220,7 @@ def diagonal_of(
     return diagonal
 
 
-def first_bad_rows(X: Array, y: Vector) -> dict[str, int]:
+def first_bad_rows(X: Array | Apart, y: Vector) -> dict[str, int]:
     """Name what is not finite, ``'X'`` or ``'y'``, with its first such row."""
     rows = np.flatnonzero(~np.isfinite(y))
     bad = {"y": int(rows[0])} if rows.size else {}

@@ -1,5 +1,8 @@
 """The functions of ``lanes.py`` in plain NumPy, for ``NUMBA_DISABLE_JIT=1`` and its debuggers."""
 
+import ctypes
+from typing import Any
+
 import numpy as np
 
 from fastloss.typing import Array, Vector
@@ -12,7 +15,12 @@ def zeros() -> Vector:
 
 def load(array: Array, row: int, column: int, near: int | None, far: int | None) -> Vector:
     """Load ``array[row, column : column + 8]``."""
-    return array[row, column : column + 8].astype(np.float64)
+    return _row(array, row)[column : column + 8].astype(np.float64)
+
+
+def entry(array: Array, row: int, column: int) -> float:
+    """Give ``array[row, column]``."""
+    return float(_row(array, row)[column])
 
 
 def load_vector(array: Vector, start: int) -> Vector:
@@ -22,7 +30,7 @@ def load_vector(array: Vector, start: int) -> Vector:
 
 def load_some(array: Array, row: int, column: int, count: int) -> Vector:
     """Load ``array[row, column : column + count]``, fewer than eight, and zeros after them."""
-    return load_some_of_vector(array[row, column:], count)
+    return load_some_of_vector(_row(array, row)[column:], count)
 
 
 def load_some_of_vector(array: Vector, count: int) -> Vector:
@@ -80,3 +88,13 @@ def add_to(array: Vector, start: int, lanes: Vector) -> None:
 def add_some_to(array: Vector, count: int, lanes: Vector) -> None:
     """Do ``array[:count] += lanes[:count]``."""
     array[:count] += lanes[:count]
+
+
+def _row(array: Any, row: int) -> Vector:
+    """Give a row of a matrix, or of the pair that ``apart.py`` tells of."""
+    if not isinstance(array, tuple):
+        found: Vector = array[row]
+        return found
+    places, first = array
+    memory = (ctypes.c_char * first.nbytes).from_address(int(places[row]))
+    return np.frombuffer(memory, first.dtype)

@@ -14,6 +14,7 @@ add_some_to = lanes.add_some_to
 add_to = lanes.add_to
 add_totals = lanes.add_totals
 drop = lanes.drop
+entry = lanes.entry
 keep = lanes.keep
 load = lanes.load
 load_some = lanes.load_some

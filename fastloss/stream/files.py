@@ -14,6 +14,7 @@ from pyarrow import dataset, parquet
 
 from fastloss.arrow import is_number, value_type, words
 from fastloss.place import type_name
+from fastloss.stream.batches import Batches, Opened
 from fastloss.stream.rows import reading
 
 
@@ -132,31 +133,18 @@ class Files:
                 found[name] = np.result_type(here, found.get(name, here))
         return found
 
-    def batches(
-        self, names: Sequence[str], rows: int, buffer: int, low: int
-    ) -> Generator[Any, None, None]:
-        """Give batches of at most ``rows`` rows, from row ``low`` on.
+    def batches(self, names: Sequence[str], buffer: int, low: int) -> Batches:
+        """Give the rows of some columns from row ``low`` on.
 
         Row groups before it are not read. Pages are read through ``buffer`` bytes for each column.
         """
-        for file in self._files:
-            if file.low + file.footer.num_rows > low:
-                yield from self._batches_of(file, names, rows, buffer, max(0, low - file.low))
+        return Batches(self._opened(buffer, low), names)
 
-    def _batches_of(
-        self, part: File, names: Sequence[str], rows: int, buffer: int, skip: int
-    ) -> Generator[Any, None, None]:
-        groups, skip = _groups_from(part.footer, skip)
-        with closing(self._open(part.path, buffer_size=buffer, metadata=part.footer)) as file:
-            batches = file.iter_batches(rows, groups, list(names), use_threads=False)
-            while True:
-                with reading(part.path):
-                    batch = next(batches, None)
-                if batch is None:
-                    return
-                if skip < len(batch):
-                    yield batch.slice(skip)
-                skip = max(0, skip - len(batch))
+    def _opened(self, buffer: int, low: int) -> Generator[Opened, None, None]:
+        for path, first, footer in self._files:
+            if first + footer.num_rows > low:
+                with closing(self._open(path, buffer_size=buffer, metadata=footer)) as file:
+                    yield Opened(path, file, *_groups_from(footer, max(0, low - first)))
 
     def _open(self, path: str, **options: Any) -> Any:
         # pre_buffer would read whole row groups.

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastloss.cpu.apart import Apart
 from fastloss.cpu.model import spread_out
 from fastloss.scale import largest
 from fastloss.typing import Array, Vector
@@ -23,7 +24,9 @@ class Glance(NamedTuple):
     largest: float
 
     @classmethod
-    def of(cls, places: Vector, low: int, X: Array, y: Vector, weight: Vector | None) -> "Glance":
+    def of(
+        cls, places: Vector, low: int, X: Array | Apart, y: Vector, weight: Vector | None
+    ) -> "Glance":
         """Look at the rows from row ``low`` on; ``places`` are the rows to be kept of all."""
         offsets = places - low
         here = np.flatnonzero((offsets >= 0) & (offsets < y.size))

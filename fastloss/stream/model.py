@@ -184,7 +184,7 @@ class StreamedModel(OnePass):
         self._passes += 1
         block = self._rows.block(0, self.shape[0])
         self._tell(block)
-        return block.X, block.weight
+        return np.asarray(block.X), block.weight
 
     def to_host(self, array: Any) -> Vector:
         """Give the array itself."""

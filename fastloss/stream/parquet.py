@@ -2,41 +2,38 @@
 
 import tempfile
 import warnings
-from collections import deque
 from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from itertools import cycle
+from contextlib import AbstractContextManager
 from os import PathLike
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from pyarrow import dataset
 
 from fastloss.arrays import caller_level
 from fastloss.columns import choose
+from fastloss.cpu.apart import Apart
 from fastloss.model import check_matrix
-from fastloss.parallelism import limit
 from fastloss.stream import rows as shared
 from fastloss.stream.ahead import ahead
+from fastloss.stream.batches import Batches
 from fastloss.stream.files import Files
 from fastloss.stream.pace import paced
 from fastloss.stream.part import Part
+from fastloss.stream.parts import Parts
 from fastloss.stream.rows import ALIVE, Block, Rows
 from fastloss.typing import Array
 
-# Rows of a batch: wide tables have shorter ones, but as many rows as a page of theirs has, or
-# what a batch costs in Python shows.
+# Rows that are decoded at once where they are copied: fewer of wide tables, but as many as a page of
+# theirs has, or what a batch costs in Python shows.
 BATCH_BYTES = 1 << 23
 LEAST_ROWS, MOST_ROWS = 1 << 14, 1 << 17
-# Of a block.
-BLOCK_BYTES = 1 << 24
+# Of a block: 10,000,000 x 20 float32 take 0.26 to 0.28 s in blocks of 25 to 50 MB, 0.31 in 13 MB and
+# 0.4 in 6 MB. More makes Arrow's allocator ask the system for memory at times.
+BLOCK_BYTES = 3 << 24
 # What a column's pages are read through.
 BUFFER = 1 << 16
 LEAST_BUFFER = 1 << 12
-# For each thread, so that one with wide columns keeps no other waiting.
-PARTS = 2
 # What Arrow holds for a column: a page, and a dictionary as it is in the file and decoded, each of
 # 1 MiB as it writes them; and what its allocator keeps. A pass over 20 columns grew by 50
 # (uncompressed) to 170 MB (snappy) beside the blocks; over 300 columns of 100,000 rows in one group
@@ -88,9 +85,11 @@ class Parquet:
             self._files.check_others()
         self.features = tuple(choose(self._files.name, schema.names, target, features, weight))
         self.vectors = (target,) if weight is None else (target, weight)
-        self._names = (*self.features, *self.vectors)
-        self._dtypes = self._files.dtypes(self._names)
-        self._most = self._files.most_of_a_group(self._names)
+        found = self._files.dtypes((*self.features, *self.vectors))
+        X = np.result_type(*(found[name] for name in self.features))
+        self._dtypes = dict.fromkeys(self.features, X)
+        self._dtypes |= {name: found[name] for name in self.vectors}
+        self._most = self._files.most_of_a_group(list(found))
         self._buffer_bytes = min(BUFFER, max(LEAST_BUFFER, self._most.column_bytes))
         check_matrix(self.shape)
 
@@ -102,22 +101,23 @@ class Parquet:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the blocks of X."""
-        return np.result_type(*(self._dtypes[name] for name in self.features))
+        return self._dtypes[self.features[0]]
 
     @property
     def block_bytes(self) -> int:
-        """What stays in the last cache: 5,000,000 x 20 float32 take 0.13 s so, 0.19 in 56 MB."""
+        """So much that what a block costs in Python and in waiting does not show."""
         return BLOCK_BYTES
 
     def rows_within(self, budget: int) -> int:
         """Give the most rows to a block with which a pass holds about ``budget`` bytes."""
         row = self._row_bytes()
         beside = self.least_memory() + 2 * row * self._batch_rows() + KEPT
-        return shared.rows_within(budget, row, beside)
+        # Blocks have memory of their own: one is made while the last is still held by its reader.
+        return shared.rows_within(budget, row, beside, ALIVE + 1)
 
     def least_memory(self) -> int:
         """Give the bytes of pages that are held beside the blocks."""
-        return len(self._names) * self.column_bytes
+        return len(self._dtypes) * self.column_bytes
 
     def spilled(self, memory: int) -> Rows:
         """Write them into a temporary file."""
@@ -147,8 +147,12 @@ class Parquet:
     def block(self, low: int, high: int) -> Block:
         """Read the rows from ``low`` to before ``high``, and what their row groups have before."""
         shared.check_range(self.shape[0], low, high)
-        with closing(self._read(high - low, low)) as blocks:
-            return next(blocks)
+        rows = high - low
+        X: Array = np.empty((len(self.features), rows), self.dtype)
+        y, *weight = vectors = [np.empty(rows, self._dtypes[name]) for name in self.vectors]
+        with self._parts(low) as parts:
+            parts.fill([*X, *vectors], self._batch_rows(rows))
+        return Block(low, X.T, y, weight[0] if weight else None)
 
     def blocks(self, rows: int, low: int = 0) -> Generator[Block, None, None]:
         """Give blocks of ``rows`` rows in order, see :meth:`fastloss.stream.rows.Rows.blocks`."""
@@ -166,10 +170,10 @@ class Parquet:
             A part of ``out`` or all of it, which is used again.
         """
         n, rows = self.shape[0], out.shape[1]
-        part = self._part(names, rows, 0)
+        part = Part(dict.fromkeys(names, out.dtype), self._batches(names, 0))
         for low in range(0, n, rows):
             columns = out[:, : n - low]
-            part.fill(list(columns))
+            part.fill(list(columns), rows)
             yield low, columns
 
     def where(self, row: int, first: int = 0) -> str:
@@ -179,31 +183,23 @@ class Parquet:
         return f"{number}in {file.path}"
 
     def _read(self, rows: int, low: int) -> Generator[Block, None, None]:
-        """Read on several threads, each some of the columns, from the pages right into the block.
+        """Have Arrow decode whole blocks, and leave them where they are.
 
-        5,000,000 x 20 float32 come at about 0.8 of Arrow's scanner's own speed in blocks of
-        200,000 rows and at 0.7 in blocks of 700,000, where copying batches on one thread left 0.6.
+        20,000,000 x 20 float32 take 0.55 s so, evaluation included, where reading them by Arrow's
+        scanner takes 0.5 at best; 0.75 where batches are copied into blocks.
         """
         n, p = self.shape
-        most = min(rows, n - low)
-        buffers = cycle([self._buffer(most) for _ in range(ALIVE)])
-        threads = min(pa.cpu_count(), limit())
-        count = min(len(self._names), PARTS * threads)
-        batch = self._batch_rows(rows)
-        parts = [self._part(self._names[i::count], batch, low) for i in range(count)]
-        with ThreadPoolExecutor(threads, "fastloss-parquet") as pool:
+        with self._parts(low) as parts:
             for at in range(low, n, rows):
-                size = min(rows, n - at)
-                flat, *vectors = (array[: array.size // most * size] for array in next(buffers))
-                # The last block, too, has columns without gaps: kernels are compiled for that.
-                X = flat.reshape(p, size).T
-                columns = [*X.T, *vectors]
-                each = [(part, columns[i::count]) for i, part in enumerate(parts)]
-                deque(pool.map(lambda job: job[0].fill(job[1]), each), 0)
-                yield Block(at, X, vectors[0], vectors[1] if vectors[1:] else None)
+                columns = parts.take(min(rows, n - at))
+                y, *weight = columns[p:]
+                yield Block(at, Apart(columns[:p]), y, weight[0] if weight else None)
 
-    def _part(self, names: Sequence[str], rows: int, low: int) -> Part:
-        return Part(names, self._files.batches(names, rows, self._buffer_bytes, low))
+    def _parts(self, low: int) -> AbstractContextManager[Parts]:
+        return Parts.of(self._dtypes, lambda names: self._batches(names, low))
+
+    def _batches(self, names: Sequence[str], low: int) -> Batches:
+        return self._files.batches(names, self._buffer_bytes, low)
 
     def _batch_rows(self, block: int = LEAST_ROWS) -> int:
         """Give the rows of a batch at most, for all of which Arrow takes memory at once.
@@ -214,10 +210,5 @@ class Parquet:
         rows = min(MOST_ROWS, max(least, BATCH_BYTES // self._row_bytes()))
         return max(1, min(rows, self._most.rows))
 
-    def _buffer(self, rows: int) -> list[Array]:
-        X: Array = np.empty(rows * len(self.features), self.dtype)
-        return [X, *(np.empty(rows, self._dtypes[name]) for name in self.vectors)]
-
     def _row_bytes(self) -> int:
-        vectors = (self._dtypes[name].itemsize for name in self.vectors)
-        return len(self.features) * self.dtype.itemsize + sum(vectors)
+        return sum(dtype.itemsize for dtype in self._dtypes.values())

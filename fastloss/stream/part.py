@@ -1,38 +1,63 @@
-"""Some of the columns of Parquet files, read into blocks by one thread."""
+"""Some of the columns of Parquet files, read by one thread."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from fastloss.arrow import to_numpy
+from fastloss.stream.batches import Batches
 from fastloss.typing import Vector
 
 
 class Part:
-    """Copies batches into blocks.
+    """Makes arrays of batches.
 
     Parameters
     ----------
-    names : sequence of str
-        The columns.
-    batches : iterator
-        Batches of Arrow that have them.
+    dtypes : mapping of str to dtype
+        The columns' names, and what is wanted of each.
+    batches : Batches
+        Those of these columns.
     """
 
-    def __init__(self, names: Sequence[str], batches: Iterator[Any]) -> None:
-        self._names = names
+    def __init__(self, dtypes: Mapping[str, np.dtype[Any]], batches: Batches) -> None:
+        self._dtypes = dtypes
         self._batches = batches
-        self._rest: Any = None
 
-    def fill(self, outs: Sequence[Vector]) -> None:
-        """Read the next rows, as many as each of ``outs`` has, which are one for each column."""
+    def take(self, rows: int) -> list[Vector]:
+        """Give the next rows of each column, where they lie unless a file ends on the way."""
+        batch = self._next(rows)
+        if len(batch) < rows:
+            outs = [_empty(rows, dtype) for dtype in self._dtypes.values()]
+            self._copy(batch, outs)
+            self.fill([out[len(batch) :] for out in outs], rows)
+            return outs
+        return [
+            to_numpy(batch.column(name)).astype(dtype, copy=False)
+            for name, dtype in self._dtypes.items()
+        ]
+
+    def fill(self, outs: Sequence[Vector], most: int) -> None:
+        """Copy the next rows, as many as ``outs`` have, one for each column; ``most`` at once."""
         filled, rows = 0, len(outs[0])
         while filled < rows:
-            batch = next(self._batches, None) if self._rest is None else self._rest
-            if batch is None:
-                raise OSError("the Parquet files have fewer rows than their footers say")
-            taken = batch.slice(0, rows - filled)
-            high = filled + len(taken)
-            for name, out in zip(self._names, outs, strict=True):
-                out[filled:high] = to_numpy(taken.column(name))
-            self._rest = batch.slice(len(taken)) if len(taken) < len(batch) else None
-            filled = high
+            batch = self._next(min(most, rows - filled))
+            self._copy(batch, [out[filled:] for out in outs])
+            filled += len(batch)
+
+    def _next(self, rows: int) -> Any:
+        batch = self._batches.take(rows)
+        if batch is None:
+            raise OSError("the Parquet files have fewer rows than their footers say")
+        return batch
+
+    def _copy(self, batch: Any, outs: Sequence[Vector]) -> None:
+        for name, out in zip(self._dtypes, outs, strict=True):
+            out[: len(batch)] = to_numpy(batch.column(name))
+
+
+def _empty(rows: int, dtype: np.dtype[Any]) -> Vector:
+    """Give memory that Arrow has used before, as NumPy's is given back to the system each time."""
+    return np.frombuffer(pa.allocate_buffer(rows * dtype.itemsize), dtype)

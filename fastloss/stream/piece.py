@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from fastloss.cpu import linear
+from fastloss.cpu.apart import Apart
 from fastloss.cpu.design import Design
 from fastloss.cpu.layout import vector
 from fastloss.cpu.model import first_bad_rows
@@ -17,10 +18,12 @@ class Piece(NamedTuple):
     design: Design
     y: Vector
     weight: Vector | None
-    X: Array
+    X: Array | Apart
 
     @classmethod
-    def of(cls, low: int, design: Design, X: Array, y: Array, weight: Array | None) -> "Piece":
+    def of(
+        cls, low: int, design: Design, X: Array | Apart, y: Array, weight: Array | None
+    ) -> "Piece":
         """Take vectors of any layout."""
         return cls(low, design, vector(y), None if weight is None else vector(weight), X)
 

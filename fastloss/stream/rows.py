@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from fastloss.cpu.apart import Apart
 from fastloss.typing import Array, Vector
 
 # Blocks in memory at a time, by :func:`fastloss.stream.ahead.ahead`: the caller's and the next one.
@@ -21,8 +22,8 @@ class Block(NamedTuple):
 
     low: int
     """The number of the first row."""
-    X: Array
-    """In float32 or float64, in C or Fortran order or as an array in memory has it."""
+    X: Array | Apart
+    """In float32 or float64, in C or Fortran order or as an array in memory has it, or apart."""
     y: Vector
     weight: Vector | None
 

@@ -66,4 +66,4 @@ class Turned:
         return self._rows.where(row, first)
 
     def _turned(self, block: Block) -> Block:
-        return block._replace(X=(block.X - self._means) @ self._turn)
+        return block._replace(X=(np.asarray(block.X) - self._means) @ self._turn)

@@ -11,8 +11,9 @@ from pyarrow import csv, dataset
 
 import fastloss as fl
 from fastloss.stream import parquet as streaming
-from fastloss.stream.files import Files
+from fastloss.stream.batches import Batches
 from fastloss.stream.parquet import Parquet
+from fastloss.stream.part import Part
 from fastloss.stream.turned import Turned
 from tests.stream.checks import check_block, check_blocks
 
@@ -86,9 +87,16 @@ def test_features_are_all_other_columns_or_those_asked_for_in_that_order(file):
     check_blocks(source, X[:, ::-1], Y, None, 50)
 
 
-def test_columns_lie_one_after_the_other(file):
-    for block in Parquet(file, "y", ["a", "b"]).blocks(50):
-        assert block.X.strides[0] == block.X.itemsize
+def test_columns_of_one_file_are_not_copied(file, monkeypatch):
+    monkeypatch.setattr(Part, "_copy", lambda *given: pytest.fail("it copies"))
+    for rows in (7, 20, 50, N):
+        check_blocks(Parquet(file, "y", ["a", "b"]), X, Y, None, rows)
+
+
+def test_blocks_that_are_kept_do_not_change(file):
+    kept = list(Parquet(file, "y", ["a", "b"]).blocks(10))
+    np.testing.assert_array_equal(np.concatenate([block.X for block in kept]), X)
+    np.testing.assert_array_equal(np.concatenate([block.y for block in kept]), Y)
 
 
 def test_other_columns_may_hold_anything(tmp_path):
@@ -304,7 +312,7 @@ def test_it_can_be_pickled(folder):
 def test_rows_within_a_budget(file):
     source = Parquet(file, "y", ["a", "b"])
     more = source.rows_within(2 * 10**9) - source.rows_within(10**9)
-    assert more == pytest.approx(10**9 / (2 * 16), abs=1)
+    assert more == pytest.approx(10**9 / (3 * 16), abs=1)
     assert source.rows_within(1) == 1
 
 
@@ -343,11 +351,15 @@ def test_row_groups_that_exceed_a_limit_are_written_elsewhere(tmp_path):
         fl.LinearObjective(path, "x0", memory_limit=2_000_000)
 
 
-def test_no_batch_is_longer_than_a_row_group_or_of_a_wide_table_a_block(file, monkeypatch):
+def test_rows_that_are_copied_come_in_short_batches(file, monkeypatch):
     monkeypatch.setattr(streaming, "BATCH_BYTES", 100)
     asked = []
-    batches = Files.batches
-    monkeypatch.setattr(Files, "batches", lambda *given: asked.append(given[2]) or batches(*given))
-    for rows in (7, N):
-        list(Parquet(file, "y").blocks(rows))
-    assert {*asked} == {7, 20}
+    take = Batches.take
+    monkeypatch.setattr(Batches, "take", lambda *given: asked.append(given[1]) or take(*given))
+    source = Parquet(file, "y")
+    source.block(0, 7)
+    assert max(asked) == 7
+    source.block(0, N)
+    assert max(asked) == 20  # a row group
+    list(source.blocks(50))
+    assert max(asked) == 50

@@ -5,8 +5,10 @@ import pytest
 from scipy import sparse
 
 import fastloss as fl
+from fastloss.cpu.design import Design
 from fastloss.curvature import majorising
 from fastloss.formulas import SmoothL1
+from tests.cpu.test_apart import apart, evaluations
 from tests.cpu.test_linear import by_numpy, problem
 from tests.registry import DTYPES
 
@@ -46,6 +48,19 @@ def test_dense_columns_of_any_number(p, order):
 def test_weights_and_an_intercept(order, dtype):
     X, y, weight = problem(60, 11, dtype, order)
     check(X, X, y.astype(float), weight, intercept=True)
+
+
+@pytest.mark.parametrize("p", [2, 5, 8, 11])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_columns_that_lie_apart(p, dtype):
+    X, y, weight = problem(60, p, dtype, "F")
+    w, v = np.random.default_rng(1).standard_normal((2, p + 1))
+    together = Design.of(X)
+    designs = Design.of(apart(X), together), together
+    for found, expected in zip(
+        *(evaluations(design, y, weight, w, v) for design in designs), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("kind", [sparse.csr_array, sparse.csc_array, sparse.coo_array])
