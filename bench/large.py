@@ -1,8 +1,9 @@
 """Linear models larger than memory: read block by block, beside the same rows in memory.
 
 Objectives take turns in one process: in memory, from a memory map in the system's cache, and from
-Parquet, beside what pyarrow takes to read the same columns and do nothing with them. Then fits of
-ever more rows, each in a process of its own that may hold no more than the budget.
+Parquet, beside what pyarrow takes to read the same columns and do nothing with them; and from a map
+that the system has to read, beside reading the same bytes. Then fits of ever more rows, each in a
+process of its own that may hold no more than the budget.
 
     python bench/large.py               six minutes, 10 GB in a temporary folder
     python bench/large.py --quick       20 seconds, 0.5 GB
@@ -14,6 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +38,8 @@ BUDGET = 10**9
 # The objectives' share of X: its file is larger than the budget.
 PART = 4
 ROUNDS = 7
+DISK_ROUNDS = 5
+UNREAD = "memory map, not cached"
 BLOCK = 1_000_000
 GROUP = 250_000
 OUTLIERS = 10
@@ -88,11 +92,22 @@ def read_back(path: Path) -> None:
     Linux keeps what is read in larger pages. A map of them costs a tenth of the time: 1.6 GB are
     mapped, touched and given back in 8 ms on two threads so, in 60 as they were written.
     """
+    forget(path)
+    read(path)
+
+
+def forget(path: Path) -> None:
+    """Have the system's cache lose a file."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        while file.read(1 << 24):
+
+
+def read(path: Path) -> None:
+    piece = bytearray(1 << 24)
+    with path.open("rb", buffering=0) as file:
+        while file.readinto(piece):
             pass
 
 
@@ -113,7 +128,8 @@ def objectives(files: Files, n: int) -> list[Row]:
     calls["pyarrow alone"] = lambda: _read(files.parquet)
     calls["pyarrow alone"]()
     times = {k: statistics.median(v) for k, v in interleave(calls, ROUNDS).items()}
-    beside = {"memory map": "in memory", "Parquet": "pyarrow alone"}
+    times |= not_cached(files, calls["memory map"])
+    beside = {"memory map": "in memory", "Parquet": "pyarrow alone", UNREAD: "reading it alone"}
     return [
         {
             "what": name,
@@ -122,8 +138,23 @@ def objectives(files: Files, n: int) -> list[Row]:
             "bytes": X.nbytes,
             "share": times[beside[name]] / times[name] if name in beside else None,
         }
-        for name in calls
+        for name in times
     ]
+
+
+def not_cached(files: Files, evaluate: Callable[[], object]) -> dict[str, float]:
+    """Time an evaluation of a map and reading its bytes, both of which lie on the disk."""
+    paths = files.folder / "X", files.folder / "y"
+    calls = {UNREAD: evaluate, "reading it alone": lambda: [read(path) for path in paths]}
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(DISK_ROUNDS):
+        for name, call in calls.items():
+            for path in paths:
+                forget(path)
+            start = time.perf_counter()
+            call()
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(taken) for name, taken in times.items()}
 
 
 def _read(path: Path) -> int:
@@ -181,7 +212,7 @@ def tables(document: dict[str, list[Row]]):
     found = document["objectives"]
     yield (
         f"Value and gradient over {found[0]['rows']:,} x {COLUMNS} float32, read with a budget of "
-        f"a quarter of X; of what is in memory, or of pyarrow alone",
+        f"a quarter of X; of what is in memory, of pyarrow alone, or of reading alone",
         ["rows from", "milliseconds", "GB/s", "share of the speed"],
         [
             [

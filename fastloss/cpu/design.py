@@ -55,6 +55,8 @@ class Design(NamedTuple):
     """Rows that are taken at once, a multiple of four."""
     rows: int
     """Rows of a block, a multiple of ``tile``."""
+    owner: Any = None
+    """What the memory belongs to, where the matrix does not say."""
 
     @classmethod
     def of(cls, X: Array | Apart, like: "Design | None" = None) -> "Design":
@@ -68,7 +70,8 @@ class Design(NamedTuple):
         n, p = X.shape
         if isinstance(X, Apart):
             if like is not None and like.columns:
-                return like._replace(matrix=X.for_kernels(), shape=(n, p), elements=n * p)
+                here = like._replace(matrix=X.for_kernels(), owner=X)
+                return here._replace(shape=X.shape, elements=n * p)
             X = np.asarray(X)
         columns = X.flags.f_contiguous and not X.flags.c_contiguous
         if not X.flags.forc:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastloss.stream.columns import Columns, scattered
+from fastloss.stream.fetched import File, fetched
 from fastloss.stream.rows import Block
 from fastloss.stream.slices import Slices
 
@@ -32,15 +33,18 @@ class Mapped(Slices):
         if pages is not None and scattered(X, memory):
             X = Columns(X, pages)
         super().__init__(X, y, weight)
-        self._maps = {id(m): m for m in map(_map_of, (X, y, weight)) if m is not None}
+        maps = [(array, m) for array in (X, y, weight) if (m := _map_of(array)) is not None]
+        self._maps = {id(m): m for _, m in maps}
+        self._files = [file for pair in maps if (file := File.of(*pair)) is not None]
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the maps: what is pickled is their numbers."""
-        return {**vars(self), "_maps": {}}
+        return {**vars(self), "_maps": {}, "_files": []}
 
     def blocks(self, rows: int, low: int = 0) -> Generator[Block, None, None]:
         """Give blocks, see :meth:`fastloss.stream.rows.Rows.blocks`."""
-        with closing(super().blocks(rows, low)) as blocks:
+        found = super().blocks(rows, low)
+        with closing(fetched(found, self._files) if self._files else found) as blocks:
             for block in blocks:
                 yield block
                 for pages in self._maps.values():

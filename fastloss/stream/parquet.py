@@ -24,12 +24,12 @@ from fastloss.stream.parts import Parts
 from fastloss.stream.rows import ALIVE, Block, Rows
 from fastloss.typing import Array
 
-# Rows that are decoded at once where they are copied: fewer of wide tables, but as many as a page of
-# theirs has, or what a batch costs in Python shows.
+# Rows that are decoded at once where they are copied: fewer of wide tables, but as many as a page
+# of theirs has, or what a batch costs in Python shows.
 BATCH_BYTES = 1 << 23
 LEAST_ROWS, MOST_ROWS = 1 << 14, 1 << 17
-# Of a block: 10,000,000 x 20 float32 take 0.26 to 0.28 s in blocks of 25 to 50 MB, 0.31 in 13 MB and
-# 0.4 in 6 MB. More makes Arrow's allocator ask the system for memory at times.
+# Of a block: 10,000,000 x 20 float32 take 0.26 to 0.28 s in blocks of 25 to 50 MB, 0.31 in 13 MB
+# and 0.4 in 6 MB. More makes Arrow's allocator ask the system for memory at times.
 BLOCK_BYTES = 3 << 24
 # What a column's pages are read through.
 BUFFER = 1 << 16

@@ -1,0 +1,130 @@
+"""Bytes of a memory map are in the system's cache before kernels touch them.
+
+Where they are not, a page is read when it is touched, while kernels wait, and in small pieces:
+those cost time whenever they are mapped again.
+"""
+
+import mmap
+import os
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager, suppress
+from threading import Event
+from typing import Any
+
+import numpy as np
+
+from fastloss.stream.rows import Block
+from fastloss.typing import Array
+
+# Bytes that are read at once.
+PIECE = 1 << 24
+# Places of a block that show whether it is cached.
+PLACES = 16
+
+
+class File:
+    """The file of a memory map.
+
+    Parameters
+    ----------
+    array : memmap
+        Whose rows are runs of bytes, one after the other.
+    pages : mmap
+        What it lies in.
+    """
+
+    def __init__(self, array: Any, pages: mmap.mmap) -> None:
+        base: Array = np.frombuffer(pages, np.uint8)
+        # Of a part of a map, NumPy's own offset is that of the whole.
+        start = array.offset - array.offset % mmap.ALLOCATIONGRANULARITY
+        self._path = array.filename
+        self._first = start + array.ctypes.data - base.ctypes.data
+        self._row = array.strides[0]
+
+    @classmethod
+    def of(cls, array: Any, pages: mmap.mmap) -> "File | None":
+        """Give the file of a map if its rows can be read beforehand."""
+        known = array.filename is not None and hasattr(os, "RWF_NOWAIT")
+        return cls(array, pages) if known and array.flags.c_contiguous else None
+
+    @contextmanager
+    def opened(self) -> Iterator["Opened"]:
+        """Open it, twice, as looks here and there would end the system's reading ahead."""
+        with (
+            open(self._path, "rb", buffering=0) as look,
+            open(self._path, "rb", buffering=0) as read,
+        ):
+            yield Opened(look.fileno(), read.fileno(), self._first, self._row)
+
+
+class Opened:
+    """Such a file, for a pass."""
+
+    def __init__(self, look: int, read: int, first: int, row: int) -> None:
+        self._look, self._read = look, read
+        self._first, self._row = first, row
+
+    def has(self, low: int, high: int) -> bool:
+        """Whether rows seem to be cached, or that cannot be known."""
+        start, end = (self._first + row * self._row for row in (low, high))
+        with suppress(OSError):
+            try:
+                for at in range(start, end, max(1, (end - start) // PLACES)):
+                    os.preadv(self._look, [bytearray(1)], at, os.RWF_NOWAIT)
+            except BlockingIOError:
+                return False
+        return True
+
+    def fetch(self, low: int, high: int, stop: Event) -> None:
+        """Read rows; what fails here will do so where it is told."""
+        start, end = (self._first + row * self._row for row in (low, high))
+        piece = bytearray(PIECE)
+        with suppress(OSError):
+            for at in range(start, end, PIECE):
+                if not stop.is_set():
+                    os.preadv(self._read, [memoryview(piece)[: end - at]], at)
+
+
+def fetched(
+    blocks: Generator[Block, None, None], files: Sequence[File]
+) -> Generator[Block, None, None]:
+    """Give blocks that lie in memory maps; the next one's bytes are read during work on one.
+
+    1.6 GB that are not cached take 0.7 to 1.0 s, as they do to be read and nothing else, and 65 ms
+    in the next pass; untold, 1.3 s and then 160 ms.
+
+    Parameters
+    ----------
+    blocks : generator of Block
+        Closed when this one is.
+    files : sequence of File
+        What they lie in.
+    """
+    stop = Event()
+    with closing(blocks), ExitStack() as stack:
+        opened: list[Opened] = []
+        for file in files:
+            with suppress(OSError):  # it has gone, which a map does not mind
+                opened.append(stack.enter_context(file.opened()))
+        pool = stack.enter_context(ThreadPoolExecutor(1, "fastloss-fetch"))
+        stack.callback(stop.set)
+
+        def fetch(low: int, high: int) -> None:
+            for file in opened:
+                file.fetch(low, high, stop)
+
+        def order(low: int, rows: int, missing: bool) -> Future[None] | None:
+            missing = missing or not all(file.has(low, low + rows) for file in opened)
+            return pool.submit(fetch, low, low + rows) if missing else None
+
+        ordered, known = None, False
+        for block in blocks:
+            low, rows = block.low, block.y.size
+            if not known:
+                ordered, known = order(low, rows, missing=False), True
+            if ordered is not None:
+                ordered.result()
+            # Nor is what comes after rows that were not: no look is needed.
+            ordered = order(low + rows, rows, missing=ordered is not None)
+            yield block
