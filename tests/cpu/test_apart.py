@@ -1,5 +1,7 @@
 """Columns that lie apart give what they give side by side, to the bit."""
 
+import weakref
+
 import numpy as np
 import pytest
 
@@ -67,6 +69,17 @@ def test_columns_are_read_where_they_lie():
     places, first = Design.of(Apart(columns), Design.of(X)).matrix
     assert list(places) == [column.ctypes.data for column in columns]
     assert np.shares_memory(first, columns[0])
+
+
+def test_their_memory_stays_for_as_long_as_kernels_may_read_it():
+    X, *_ = problem(N, 3, order="F")
+    columns = apart(X)
+    alive = weakref.ref(columns)
+    design = Design.of(columns, Design.of(X))
+    del columns
+    assert alive() is not None
+    del design
+    assert alive() is None
 
 
 def test_some_rows_are_those_of_an_array():

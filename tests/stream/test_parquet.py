@@ -93,6 +93,14 @@ def test_columns_of_one_file_are_not_copied(file, monkeypatch):
         check_blocks(Parquet(file, "y", ["a", "b"]), X, Y, None, rows)
 
 
+def test_a_thread_reads_several_columns(tmp_path):
+    X = RNG.standard_normal((N, 21))
+    path = write(tmp_path / "data.parquet", y=Y, **{f"x{j}": X[:, j] for j in range(21)})
+    for rows in (20, N):
+        check_blocks(Parquet(path, "y"), X, Y, None, rows)
+    check_block(Parquet(path, "y").block(5, 90), X[5:90], Y[5:90], None)
+
+
 def test_blocks_that_are_kept_do_not_change(file):
     kept = list(Parquet(file, "y", ["a", "b"]).blocks(10))
     np.testing.assert_array_equal(np.concatenate([block.X for block in kept]), X)
