@@ -37,9 +37,13 @@ def choose(
 
     Raises
     ------
+    TypeError
+        If ``features`` is one string, whose letters are names too.
     ValueError
         If a name is unknown, given twice or found twice, or there are no features.
     """
+    if isinstance(features, str):
+        raise TypeError(f"features must be a sequence of names, got the string {features!r}")
     roles = {"target": target} if weight is None else {"target": target, "weight": weight}
     if target == weight:
         raise ValueError(f"the target {target!r} is the weight too")

@@ -69,11 +69,12 @@ class LinearObjective(Objective):
     most); and, as ``X``, the path of a Parquet file or of a folder of them, or a
     ``pyarrow.dataset.Dataset``, whose columns ``y`` and ``weight`` then name; all others are
     features. :class:`fastloss.stream.parquet.Parquet` chooses some, with None for ``y``. The bits
-    are those of the same rows in memory, in C order if they have to be converted, with a limit of
-    256 MB and more for an X of at most 16 times the limit and 16 bytes a row or more (a sum of
-    weights may differ in the last one); with less memory blocks are cut, and results differ by
-    rounding. What is in memory, but so that kernels cannot read it (columns with gaps, integers,
-    another byte order), is converted by blocks, too, if the copy would take more than 32 MB.
+    are those of the same rows in memory, in C order if they have to be converted and in Fortran
+    order if they come from Parquet, which holds columns, with a limit of 256 MB and more for an X
+    of at most 16 times the limit and 16 bytes a row or more (a sum of weights may differ in the
+    last one); with less memory blocks are cut, and results differ by rounding. What is in memory,
+    but so that kernels cannot read it (columns with gaps, integers, another byte order), is
+    converted by blocks, too, if the copy would take more than 32 MB.
 
     ``memory_limit`` counts what reading needs: two blocks, or the pages of one of a memory map,
     chunks, rows that are kept as a sample, residuals of a block. It does not count y and weights

@@ -180,19 +180,19 @@ def fitted(
     if not isinstance(loss, Loss):
         raise TypeError(f"loss must be a fastloss.Loss, got {loss!r}")
     _check(method, tol, max_iter, callback)
-    import_whole("scipy.optimize")
-    squares = LinearObjective(
-        X,
-        y,
-        MSELoss(reduction=loss.reduction),
-        weight=weight,
-        l2=l2,
-        fit_intercept=fit_intercept,
-        device=device,
-        memory_limit=memory_limit,
-    )
     steps = Steps(max_iter, _reporter(callback))
     try:
+        import_whole("scipy.optimize")
+        squares = LinearObjective(
+            X,
+            y,
+            MSELoss(reduction=loss.reduction),
+            weight=weight,
+            l2=l2,
+            fit_intercept=fit_intercept,
+            device=device,
+            memory_limit=memory_limit,
+        )
         with watching(progress) as squares.model.watch:
             return ways.minimise(squares, loss, method, tol, steps)
     except KeyboardInterrupt as interrupt:

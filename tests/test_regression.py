@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import fastloss as fl
+from fastloss import regression
 from fastloss.cpu.model import HostModel
 from fastloss.scale import mad
 
@@ -203,3 +204,13 @@ def test_a_bar_needs_rich(outliers, monkeypatch):
     X, y, _ = outliers
     with pytest.raises(ImportError, match="progress=True needs rich"):
         fl.fit(X, y, progress=True)
+
+
+def test_an_interrupt_before_the_first_step_has_no_best_point(monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(regression, "LinearObjective", interrupted)
+    with pytest.raises(KeyboardInterrupt) as early:
+        fl.fit(np.ones((3, 1)), np.ones(3))
+    assert early.value.best is None

@@ -130,13 +130,13 @@ def _check_csv(path: Path, target: str, features: Sequence[str] | None, memory: 
 
 def _parquet(path: Path, target: str, features: Sequence[str] | None) -> Data | None:
     try:
-        from fastloss.stream.files import UnlistedColumnsError
+        from fastloss.stream.files import DifferentColumnsError
         from fastloss.stream.parquet import Parquet
     except ImportError:
         raise needs_pyarrow(path.suffix or "Parquet") from None
     try:
         rows = Parquet(path, target, features)
-    except UnlistedColumnsError as error:
+    except DifferentColumnsError as error:
         raise CommandError(str(error)) from None
     except (OSError, TypeError, ValueError):
         return None  # what is wrong is said where files are read whole

@@ -3,7 +3,8 @@
 from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar, cast
+from threading import Lock
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 _END = object()
@@ -33,18 +34,26 @@ def ahead(items: Iterable[T], depth: int = 1) -> Generator[T, None, None]:
         The items. What making one raises is raised here, with its traceback.
     """
     iterator = iter(items)
+    # Where Ctrl-C is heard while the pool starts its thread, the pool does not know of that.
+    making = Lock()
+
+    def make() -> Any:
+        with making:
+            return next(iterator, _END)
+
     try:
         # Leaving the pool joins its thread; that thread never waits for the consumer, only for
         # orders, so nothing here can hang.
         with ThreadPoolExecutor(1, "fastloss-ahead") as pool:
-            ordered = deque(pool.submit(next, iterator, _END) for _ in range(depth))
+            ordered = deque(pool.submit(make) for _ in range(depth))
             try:
                 while (item := ordered.popleft().result()) is not _END:
-                    ordered.append(pool.submit(next, iterator, _END))
+                    ordered.append(pool.submit(make))
                     yield cast(T, item)
             finally:
                 for order in ordered:
                     order.cancel()
     finally:
         if isinstance(iterator, Generator):
-            iterator.close()
+            with making:
+                iterator.close()

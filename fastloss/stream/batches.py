@@ -1,7 +1,8 @@
 """Batches of Arrow from Parquet files, each as long as is asked for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
+from threading import Lock
 from typing import Any, NamedTuple
 
 from fastloss.stream.rows import reading
@@ -23,21 +24,27 @@ class Batches:
 
     Parameters
     ----------
-    files : iterator of Opened
+    files : generator of Opened
         The files, in order.
     names : sequence of str
         The columns.
     """
 
-    def __init__(self, files: Iterator[Opened], names: Sequence[str]) -> None:
+    def __init__(self, files: Generator[Opened, None, None], names: Sequence[str]) -> None:
         self._files, self._names = files, list(names)
         self._now: Opened | None = None
         self._batches: Any = None
         self._skip = 0
         self._rest: Any = None
+        # Where Ctrl-C is heard while a pool starts a thread, the pool does not wait for that.
+        self._taking = Lock()
 
     def take(self, rows: int) -> Any:
         """Give the next rows, at most so many: fewer where a file ends, None after the last."""
+        with self._taking:
+            return self._take(rows)
+
+    def _take(self, rows: int) -> Any:
         while self._rest is None and (self._now is not None or self._next_file()):
             wanted = min(rows, self._skip) or rows
             self._rest = self._read(wanted)
@@ -45,6 +52,11 @@ class Batches:
                 self._skip -= wanted
                 self._first(wanted)
         return None if self._rest is None else self._first(rows)
+
+    def close(self) -> None:
+        """Close the file that is open: where a finaliser does, Ctrl-C may be lost."""
+        with self._taking:
+            self._files.close()
 
     def _next_file(self) -> bool:
         self._now = next(self._files, None)

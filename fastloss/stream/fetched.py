@@ -41,6 +41,27 @@ class File:
         self._path = array.filename
         self._first = start + array.ctypes.data - base.ctypes.data
         self._row = array.strides[0]
+        self._end = self._first + array.nbytes
+        found = self._stat()
+        self._inode = None if found is None else (found.st_dev, found.st_ino)
+        if found is not None and found.st_size < self._end:
+            self._inode = None  # another file of this name, it may be
+
+    def check(self) -> None:
+        """Raise OSError if the file has become too short: the process would die of a bus error."""
+        found = self._stat()
+        if found is None or (found.st_dev, found.st_ino) != self._inode:
+            return
+        if found.st_size < self._end:
+            raise OSError(
+                f"{self._path} has become shorter than its memory map: {self._end} bytes are "
+                f"mapped, and it has {found.st_size}"
+            )
+
+    def _stat(self) -> os.stat_result | None:
+        with suppress(OSError):
+            return os.stat(self._path)
+        return None
 
     @classmethod
     def of(cls, array: Any, pages: mmap.mmap) -> "File | None":
@@ -125,6 +146,8 @@ def fetched(
                 ordered, known = order(low, rows, missing=False), True
             if ordered is not None:
                 ordered.result()
+            for file in files:
+                file.check()
             # Nor is what comes after rows that were not: no look is needed.
             ordered = order(low + rows, rows, missing=ordered is not None)
             yield block

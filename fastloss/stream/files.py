@@ -25,6 +25,8 @@ class File(NamedTuple):
     low: int
     """The number of its first row."""
     footer: Any
+    state: tuple[Any, ...]
+    """Its size and when it was written."""
 
 
 class Most(NamedTuple):
@@ -37,8 +39,8 @@ class Most(NamedTuple):
     """Whether there are any."""
 
 
-class UnlistedColumnsError(ValueError):
-    """All other columns are to be the features, where files do not tell which these are."""
+class DifferentColumnsError(ValueError):
+    """Files do not agree on which columns there are."""
 
 
 class Files:
@@ -60,7 +62,7 @@ class Files:
         low = 0
         for path in found.files:
             with self._open(path) as file:
-                self._files.append(File(path, low, file.metadata))
+                self._files.append(File(path, low, file.metadata, self._state(path)))
             low += file.metadata.num_rows
         self.rows = low
         if isinstance(source, dataset.Dataset):
@@ -78,7 +80,7 @@ class Files:
         wanted = frozenset(names)
         rows = size = 0
         dictionaries = False
-        for _, _, footer in self._files:
+        for _, _, footer, _ in self._files:
             groups = map(footer.row_group, range(footer.num_row_groups))
             group = max(groups, key=lambda group: group.num_rows, default=None)
             if group is None:
@@ -96,19 +98,19 @@ class Files:
 
         Raises
         ------
-        UnlistedColumnsError
+        DifferentColumnsError
             If there are columns beside those of the first file.
         """
         if self._outside:
-            raise UnlistedColumnsError(
+            raise DifferentColumnsError(
                 f"{self.name} has columns that only the names of its folders or its schema say, "
                 f"{_listed(self._outside)}: they are not read, so name the features, or write "
                 "these columns into the files"
             )
-        for path, _, footer in self._files:
+        for path, _, footer, _ in self._files:
             later = set(footer.schema.to_arrow_schema().names) - set(self.schema.names)
             if later:
-                raise UnlistedColumnsError(
+                raise DifferentColumnsError(
                     f"{path} has columns that {self._files[0].path} has not, "
                     f"{_listed(sorted(later))}: name the features"
                 )
@@ -118,17 +120,21 @@ class Files:
 
         Raises
         ------
-        TypeError, ValueError
-            If a file has no such column, several, or one of something else.
+        DifferentColumnsError
+            If a file has no such column, or several.
+        TypeError
+            If a column is one of something else.
         """
         first = self._files[0].path
         found: dict[str, np.dtype[Any]] = {}
-        for path, _, footer in self._files:
+        for path, _, footer, _ in self._files:
             schema = footer.schema.to_arrow_schema()
             for name in names:
                 if (count := schema.names.count(name)) != 1:
                     what = f"{count} columns" if count else "no column"
-                    raise ValueError(f"{path} has {what} {name!r}, where {first} has one")
+                    raise DifferentColumnsError(
+                        f"{path} has {what} {name!r}, where {first} has one"
+                    )
                 here = _dtype(path, name, schema.field(name).type)
                 found[name] = np.result_type(here, found.get(name, here))
         return found
@@ -141,10 +147,17 @@ class Files:
         return Batches(self._opened(buffer, low), names)
 
     def _opened(self, buffer: int, low: int) -> Generator[Opened, None, None]:
-        for path, first, footer in self._files:
+        for path, first, footer, state in self._files:
             if first + footer.num_rows > low:
                 with closing(self._open(path, buffer_size=buffer, metadata=footer)) as file:
+                    if self._state(path) != state:
+                        raise OSError(f"{path} has changed since it was looked at: open it anew")
                     yield Opened(path, file, *_groups_from(footer, max(0, low - first)))
+
+    def _state(self, path: str) -> tuple[Any, ...]:
+        with reading(path):
+            info = self._filesystem.get_file_info(path)
+        return info.size, info.mtime_ns
 
     def _open(self, path: str, **options: Any) -> Any:
         # pre_buffer would read whole row groups.

@@ -41,6 +41,12 @@ class Mapped(Slices):
         """Leave out the maps: what is pickled is their numbers."""
         return {**vars(self), "_maps": {}, "_files": []}
 
+    def block(self, low: int, high: int) -> Block:
+        """Read the rows from ``low`` to before ``high``."""
+        for file in self._files:
+            file.check()
+        return super().block(low, high)
+
     def blocks(self, rows: int, low: int = 0) -> Generator[Block, None, None]:
         """Give blocks, see :meth:`fastloss.stream.rows.Rows.blocks`."""
         found = super().blocks(rows, low)

@@ -3,7 +3,7 @@
 import tempfile
 import warnings
 from collections.abc import Generator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from os import PathLike
 from typing import Any
 
@@ -170,11 +170,11 @@ class Parquet:
             A part of ``out`` or all of it, which is used again.
         """
         n, rows = self.shape[0], out.shape[1]
-        part = Part(dict.fromkeys(names, out.dtype), self._batches(names, 0))
-        for low in range(0, n, rows):
-            columns = out[:, : n - low]
-            part.fill(list(columns), rows)
-            yield low, columns
+        with closing(Part(dict.fromkeys(names, out.dtype), self._batches(names, 0))) as part:
+            for low in range(0, n, rows):
+                columns = out[:, : n - low]
+                part.fill(list(columns), rows)
+                yield low, columns
 
     def where(self, row: int, first: int = 0) -> str:
         """Say in which file a row lies, and as which of its rows."""

@@ -26,6 +26,10 @@ class Part:
         self._dtypes = dtypes
         self._batches = batches
 
+    def close(self) -> None:
+        """Close the files."""
+        self._batches.close()
+
     def take(self, rows: int) -> list[Vector]:
         """Give the next rows of each column, where they lie unless a file ends on the way."""
         batch = self._next(rows)

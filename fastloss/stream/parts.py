@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import numpy as np
@@ -44,8 +44,9 @@ class Parts:
         threads = min(pa.cpu_count(), limit())
         count = min(len(dtypes), PARTS * threads)
         some = [dict(list(dtypes.items())[i::count]) for i in range(count)]
-        with ThreadPoolExecutor(threads, "fastloss-parquet") as pool:
-            yield cls([Part(its, batches(list(its))) for its in some], pool)
+        with ExitStack() as stack:
+            parts = [stack.enter_context(closing(Part(its, batches(list(its))))) for its in some]
+            yield cls(parts, stack.enter_context(ThreadPoolExecutor(threads, "fastloss-parquet")))
 
     def take(self, rows: int) -> list[Vector]:
         """Give the next rows of each column, see :meth:`fastloss.stream.part.Part.take`."""

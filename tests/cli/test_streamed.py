@@ -228,6 +228,15 @@ def test_columns_that_are_not_there(refused, parquet):
     assert "'z'" in refused("fit", parquet, "--target", "z", "--memory-limit", "1MB")
 
 
+@pytest.mark.parametrize("limit", ["1MB", "1GB"])
+def test_a_column_that_a_file_of_a_folder_lacks(refused, tmp_path, limit):
+    numbers = np.arange(100_000.0)
+    pq.write_table(pa.table({"a": numbers, "e": numbers, "y": numbers}), tmp_path / "0.parquet")
+    pq.write_table(pa.table({"a": numbers, "y": numbers}), tmp_path / "1.parquet")
+    said = refused("fit", tmp_path, "--target", "y", "--memory-limit", limit)
+    assert "1.parquet has no column 'e', where" in said
+
+
 def test_a_bar_is_for_terminals(run, parquet, monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)

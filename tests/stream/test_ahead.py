@@ -123,3 +123,26 @@ def test_a_generator_that_never_started_leaves_the_producer_alone():
     items = ahead(numbers)
     items.close()
     assert not numbers.made
+
+
+def test_an_interrupt_while_the_thread_starts_waits_for_the_item(monkeypatch):
+    """The pool does not know of that thread, then."""
+    closed, begun = [], threading.Event()
+
+    def items():
+        try:
+            begun.set()
+            threading.Event().wait(0.05)
+            yield 1
+        finally:
+            closed.append(True)
+
+    def interrupted(thread, start=threading.Thread.start):
+        start(thread)
+        begun.wait()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(ahead(items()))
+    assert closed

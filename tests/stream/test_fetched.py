@@ -1,6 +1,7 @@
 """Bytes of memory maps are read before kernels touch them, where the system has not cached them."""
 
 import os
+import tempfile
 import threading
 from itertools import pairwise
 
@@ -159,9 +160,30 @@ def test_it_ends_between_two_pieces_where_the_blocks_are_closed(mapped, cached, 
     assert not [t for t in threading.enumerate() if t.name.startswith("fastloss-fetch")]
 
 
-def test_only_rows_that_are_runs_of_a_named_file_are_read_beforehand(tmp_path, mapped):
+def test_only_rows_that_are_runs_of_a_named_file_are_read_beforehand(mapped):
     assert File.of(mapped[:, :5], mapped._mmap) is None
     assert File.of(mapped.T, mapped._mmap) is None
-    with (tmp_path / "X.npy").open("rb", buffering=0) as file:
-        unnamed = np.memmap(os.fdopen(os.dup(file.fileno()), "rb"), np.uint8, "r")
+    with tempfile.TemporaryFile() as file:
+        X.tofile(file)
+        unnamed = np.memmap(file, np.uint8, "r")
     assert File.of(unnamed, unnamed._mmap) is None
+
+
+def test_a_file_that_has_become_shorter_is_named(mapped, path):
+    source = Mapped(mapped, Y)
+    blocks = source.blocks(ROWS)
+    next(blocks)
+    os.truncate(path, X.nbytes // 2)
+    for read in (lambda: next(blocks), lambda: source.block(0, 9), lambda: next(source.blocks(9))):
+        with pytest.raises(OSError, match=r"X\.npy has become shorter .* 480128 bytes are mapped"):
+            read()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_shorter_file_in_its_place_is_another_one(mapped, path, when):
+    source = Mapped(mapped, Y)
+    np.save(path.with_name("other.npy"), X[:10])
+    path.with_name("other.npy").replace(path)
+    if when == "before":
+        source = Mapped(mapped, Y)
+    check_blocks(source, X, Y, None, ROWS)

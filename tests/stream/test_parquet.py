@@ -1,6 +1,7 @@
 """Rows of Parquet files."""
 
 import pickle
+import threading
 import warnings
 
 import numpy as np
@@ -12,6 +13,7 @@ from pyarrow import csv, dataset
 import fastloss as fl
 from fastloss.stream import parquet as streaming
 from fastloss.stream.batches import Batches
+from fastloss.stream.files import Files
 from fastloss.stream.parquet import Parquet
 from fastloss.stream.part import Part
 from fastloss.stream.turned import Turned
@@ -371,3 +373,46 @@ def test_rows_that_are_copied_come_in_short_batches(file, monkeypatch):
     assert max(asked) == 20  # a row group
     list(source.blocks(50))
     assert max(asked) == 50
+
+
+def test_a_file_that_has_changed_is_not_taken_for_what_it_was(folder):
+    source = Parquet(folder, "y", ["a", "b"])
+    check_blocks(source, X, Y, None, 50)
+    write(folder / "3.parquet", a=A[41:], y=-Y[41:], b=B[41:], w=WEIGHT[41:])
+    with pytest.raises(OSError, match=r"3\.parquet has changed"):
+        list(source.blocks(50))
+    assert source.block(0, 40).y.size == 40
+
+
+def test_features_are_no_string(file):
+    with pytest.raises(TypeError, match="sequence of names, got the string 'ab'"):
+        Parquet(file, "y", "ab")
+
+
+def test_files_are_closed_by_whoever_reads_them(file, monkeypatch):
+    closed, close = [], Batches.close
+    monkeypatch.setattr(Batches, "close", lambda batches: closed.append(close(batches)))
+    source = Parquet(file, "y", ["a", "b"])
+    source.block(0, 10)
+    assert len(closed) == 3  # a thread each
+    list(source.columns(["a"], np.empty((1, 50))))
+    assert len(closed) == 4
+
+
+def test_an_interrupt_while_a_thread_starts_waits_for_the_file_it_opens(file, monkeypatch):
+    source, opened, begun = Parquet(file, "y", ["a", "b"]), Files._open, threading.Event()
+
+    def slow(*given, **how):
+        begun.set()
+        threading.Event().wait(0.05)
+        return opened(*given, **how)
+
+    def interrupted(thread, start=threading.Thread.start):
+        start(thread)
+        begun.wait()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Files, "_open", slow)
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        source.block(0, 10)
