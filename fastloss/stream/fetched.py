@@ -97,14 +97,27 @@ class Opened:
                 return False
         return True
 
-    def fetch(self, low: int, high: int, stop: Event) -> None:
-        """Read rows; what fails here will do so where it is told."""
+    def fetch(self, low: int, high: int, stop: Event) -> bool:
+        """Read rows, and say whether most were not cached; what fails here will do so later."""
         start, end = (self._first + row * self._row for row in (low, high))
-        piece = bytearray(PIECE)
+        piece = memoryview(bytearray(PIECE))
+        missing = 0
         with suppress(OSError):
             for at in range(start, end, PIECE):
-                if not stop.is_set():
-                    os.preadv(self._read, [memoryview(piece)[: end - at]], at)
+                if stop.is_set():
+                    break
+                wanted = piece[: end - at]
+                if not self._cached(wanted, at):
+                    missing += len(wanted)
+                    os.preadv(self._read, [wanted], at)
+        return 2 * missing > end - start
+
+    def _cached(self, piece: memoryview, at: int) -> bool:
+        """Read a piece if it is cached; if not, the system begins to read."""
+        try:
+            return os.preadv(self._read, [piece], at, os.RWF_NOWAIT) == len(piece)
+        except BlockingIOError:
+            return False
 
 
 def fetched(
@@ -131,11 +144,11 @@ def fetched(
         pool = stack.enter_context(ThreadPoolExecutor(1, "fastloss-fetch"))
         stack.callback(stop.set)
 
-        def fetch(low: int, high: int) -> None:
-            for file in opened:
-                file.fetch(low, high, stop)
+        def fetch(low: int, high: int) -> bool:
+            missing = [file.fetch(low, high, stop) for file in opened]
+            return any(missing)
 
-        def order(low: int, rows: int, missing: bool) -> Future[None] | None:
+        def order(low: int, rows: int, missing: bool) -> Future[bool] | None:
             missing = missing or not all(file.has(low, low + rows) for file in opened)
             return pool.submit(fetch, low, low + rows) if missing else None
 
@@ -144,10 +157,10 @@ def fetched(
             low, rows = block.low, block.y.size
             if not known:
                 ordered, known = order(low, rows, missing=False), True
-            if ordered is not None:
-                ordered.result()
+            # What comes after rows that were not cached is not either: a look here and there would
+            # only have the system begin to read there, in small pieces.
+            missing = ordered is not None and ordered.result()
             for file in files:
                 file.check()
-            # Nor is what comes after rows that were not: no look is needed.
-            ordered = order(low + rows, rows, missing=ordered is not None)
+            ordered = order(low + rows, rows, missing)
             yield block

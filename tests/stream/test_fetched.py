@@ -48,6 +48,7 @@ def cached(monkeypatch):
     def noted(self, low, high, stop):
         fetch(self, low, high, stop)
         events.append(("read", low, high))
+        return low not in rows
 
     monkeypatch.setattr(Opened, "has", has)
     monkeypatch.setattr(Opened, "fetch", noted)
@@ -82,6 +83,13 @@ def test_the_next_block_is_read_while_one_is_worked_on(mapped, cached):
     blocks.close()
 
 
+def test_after_rows_that_were_cached_but_for_a_little_it_looks_again(mapped, cached, monkeypatch):
+    _, events = cached
+    monkeypatch.setattr(Opened, "fetch", lambda *given: False)
+    check_blocks(Mapped(mapped, Y), X, Y, None, ROWS)
+    assert [low for what, low, _ in events if what == "look"][: len(STARTS)] == [*STARTS]
+
+
 def test_what_comes_after_cached_rows_is_read_where_it_is_not(mapped, cached):
     rows, events = cached
     rows.update([0, ROWS])
@@ -97,11 +105,13 @@ def test_the_bytes_are_those_of_the_rows(path, mapped, cut, monkeypatch):
     read = os.preadv
 
     def noted(file, buffers, at, *flags):
-        places.append((at, read(file, buffers, at, *flags)))
+        if flags:
+            raise BlockingIOError
+        places.append((at, read(file, buffers, at)))
 
     monkeypatch.setattr(os, "preadv", noted)
     with File.of(part, part._mmap).opened() as file:
-        file.fetch(10, 200, threading.Event())
+        assert file.fetch(10, 200, threading.Event())
     assert all(at + count == after for (at, count), (after, _) in pairwise(places))
     first, last = places[0][0], sum(places[-1])
     assert path.read_bytes()[first:last] == X[cut][10:200].tobytes()
@@ -119,8 +129,9 @@ def test_the_system_is_asked_what_is_cached(mapped, path):
     with file.opened() as opened:
         if opened.has(0, N):
             pytest.skip("this file system keeps all it has")
-        opened.fetch(0, N, threading.Event())
+        assert opened.fetch(0, N, threading.Event())
         assert opened.has(0, N)
+        assert not opened.fetch(0, N, threading.Event())
 
 
 def test_a_file_that_has_gone_is_no_error(mapped, path, cached):
@@ -145,7 +156,9 @@ def test_it_ends_between_two_pieces_where_the_blocks_are_closed(mapped, cached, 
     monkeypatch.setattr(fetched, "PIECE", P * 4)
     begun, read = threading.Event(), []
 
-    def preadv(file, buffers, at):
+    def preadv(file, buffers, at, *flags):
+        if flags:
+            raise BlockingIOError
         read.append(at)
         if len(read) > ROWS:
             begun.set()
