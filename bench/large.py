@@ -97,12 +97,12 @@ def read_back(path: Path) -> None:
     read(path)
 
 
-def forget(path: Path) -> None:
-    """Have the system's cache lose a file."""
+def forget(path: Path, size: int = 0) -> None:
+    """Have the system's cache lose a file's first bytes, or all."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
         if hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            os.posix_fadvise(file.fileno(), 0, size, os.POSIX_FADV_DONTNEED)
 
 
 def read(path: Path, size: int = sys.maxsize) -> None:
@@ -151,8 +151,8 @@ def not_cached(sizes: dict[Path, int], evaluate: Callable[[], object]) -> dict[s
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(DISK_ROUNDS):
         for name, call in calls.items():
-            for path in sizes:
-                forget(path)
+            for path, size in sizes.items():
+                forget(path, size)
             start = time.perf_counter()
             call()
             times[name].append(time.perf_counter() - start)

@@ -12,7 +12,7 @@ from fastloss.curvature import own
 from fastloss.formulas import SmoothL1
 from fastloss.model import Asked
 from tests.cpu.test_linear import problem
-from tests.registry import DTYPES
+from tests.registry import DTYPES, cases
 
 FORMULA = SmoothL1(0.7)
 N = 1030
@@ -40,9 +40,15 @@ def evaluations(design, y, weight, w, v):
 
 
 # Around four columns, which are taken at once, and the width of a vector.
-@pytest.mark.parametrize("p", [2, 3, 4, 5, 8, 9, 33])
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("n", [3, 7, N])
+@pytest.mark.parametrize(
+    ("p", "dtype", "n"),
+    cases(
+        [2, 3, 4, 5, 8, 9, 33],
+        DTYPES,
+        [3, 7, N],
+        slow=lambda _, dtype, __: dtype is not DTYPES[0],
+    ),
+)
 def test_the_same_bits_as_side_by_side(p, dtype, n):
     X, y, weight = problem(n, p, dtype, "F")
     w, v = np.random.default_rng(1).standard_normal((2, p + 1))
