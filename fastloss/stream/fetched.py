@@ -43,9 +43,9 @@ class File:
         self._row = array.strides[0]
         self._end = self._first + array.nbytes
         found = self._stat()
-        self._inode = None if found is None else (found.st_dev, found.st_ino)
-        if found is not None and found.st_size < self._end:
-            self._inode = None  # another file of this name, it may be
+        # One that is too short already may be another file of this name.
+        whole = found is not None and found.st_size >= self._end
+        self._inode = (found.st_dev, found.st_ino) if found is not None and whole else None
 
     def check(self) -> None:
         """Raise OSError if the file has become too short: the process would die of a bus error."""
@@ -76,19 +76,23 @@ class File:
             open(self._path, "rb", buffering=0) as look,
             open(self._path, "rb", buffering=0) as read,
         ):
-            yield Opened(look.fileno(), read.fileno(), self._first, self._row)
+            yield Opened(self, look.fileno(), read.fileno())
+
+    def bytes_of(self, low: int, high: int) -> tuple[int, int]:
+        """Give where rows begin and end, of those that there are."""
+        start, end = (min(self._end, self._first + row * self._row) for row in (low, high))
+        return start, end
 
 
 class Opened:
     """Such a file, for a pass."""
 
-    def __init__(self, look: int, read: int, first: int, row: int) -> None:
-        self._look, self._read = look, read
-        self._first, self._row = first, row
+    def __init__(self, file: File, look: int, read: int) -> None:
+        self._file, self._look, self._read = file, look, read
 
     def has(self, low: int, high: int) -> bool:
         """Whether rows seem to be cached, or that cannot be known."""
-        start, end = (self._first + row * self._row for row in (low, high))
+        start, end = self._file.bytes_of(low, high)
         with suppress(OSError):
             try:
                 for at in range(start, end, max(1, (end - start) // PLACES)):
@@ -99,7 +103,7 @@ class Opened:
 
     def fetch(self, low: int, high: int, stop: Event) -> bool:
         """Read rows, and say whether most were not cached; what fails here will do so later."""
-        start, end = (self._first + row * self._row for row in (low, high))
+        start, end = self._file.bytes_of(low, high)
         piece = memoryview(bytearray(PIECE))
         missing = 0
         with suppress(OSError):
@@ -121,7 +125,7 @@ class Opened:
 
 
 def fetched(
-    blocks: Generator[Block, None, None], files: Sequence[File]
+    blocks: Generator[Block, None, None], files: Sequence[File], rows: int, low: int
 ) -> Generator[Block, None, None]:
     """Give blocks that lie in memory maps; the next one's bytes are read during work on one.
 
@@ -134,6 +138,8 @@ def fetched(
         Closed when this one is.
     files : sequence of File
         What they lie in.
+    rows, low : int
+        The rows of a block, and the first row.
     """
     stop = Event()
     with closing(blocks), ExitStack() as stack:
@@ -148,19 +154,16 @@ def fetched(
             missing = [file.fetch(low, high, stop) for file in opened]
             return any(missing)
 
-        def order(low: int, rows: int, missing: bool) -> Future[bool] | None:
+        def order(low: int, missing: bool) -> Future[bool] | None:
             missing = missing or not all(file.has(low, low + rows) for file in opened)
             return pool.submit(fetch, low, low + rows) if missing else None
 
-        ordered, known = None, False
+        ordered = order(low, missing=False)
         for block in blocks:
-            low, rows = block.low, block.y.size
-            if not known:
-                ordered, known = order(low, rows, missing=False), True
             # What comes after rows that were not cached is not either: a look here and there would
             # only have the system begin to read there, in small pieces.
             missing = ordered is not None and ordered.result()
             for file in files:
                 file.check()
-            ordered = order(low + rows, rows, missing)
+            ordered = order(block.low + rows, missing)
             yield block

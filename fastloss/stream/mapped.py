@@ -50,7 +50,7 @@ class Mapped(Slices):
     def blocks(self, rows: int, low: int = 0) -> Generator[Block, None, None]:
         """Give blocks, see :meth:`fastloss.stream.rows.Rows.blocks`."""
         found = super().blocks(rows, low)
-        with closing(fetched(found, self._files) if self._files else found) as blocks:
+        with closing(fetched(found, self._files, rows, low) if self._files else found) as blocks:
             for block in blocks:
                 yield block
                 for pages in self._maps.values():

@@ -200,3 +200,15 @@ def test_a_shorter_file_in_its_place_is_another_one(mapped, path, when):
     if when == "before":
         source = Mapped(mapped, Y)
     check_blocks(source, X, Y, None, ROWS)
+
+
+def test_nothing_is_read_beyond_the_rows_of_a_part_of_a_map(mapped, path, monkeypatch):
+    places, part = [], mapped[: N // 2]
+
+    def preadv(file, buffers, at, *flags):
+        places.append(at + sum(map(len, buffers)))
+        raise BlockingIOError
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    check_blocks(Mapped(part, Y[: N // 2]), X[: N // 2], Y[: N // 2], None, ROWS)
+    assert max(places) <= path.stat().st_size - X[N // 2 :].nbytes
