@@ -48,6 +48,7 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Any]:
         yield None
         return
     try:
+        import dask
         from distributed import Client, LocalCluster
     except ImportError:
         raise CommandError(f"a cluster needs Dask: {INSTALL}") from None
@@ -58,10 +59,11 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Any]:
         )
     with local as address:
         try:
-            client = Client(address, timeout=10)  # type: ignore[no-untyped-call]
+            # A default one that an address stops stays Dask's scheduler, distributed 2026.8.
+            client = Client(address, timeout=10, set_as_default=False)  # type: ignore[no-untyped-call]
         except (OSError, ValueError) as error:
             raise CommandError(f"no scheduler answers at {scheduler}: {error}") from None
-        with client:
+        with client, dask.config.set(scheduler=client):
             yield client
 
 

@@ -57,6 +57,13 @@ def test_what_cannot_be_done_is_said_in_a_line(refused, folder, options, words):
     assert words in refused("fit", folder, "--target", "y", *options)
 
 
+@pytest.mark.parametrize("address", ["nonsense://somewhere", "tcp://127.0.0.1:1"])
+def test_a_scheduler_that_does_not_answer_is_not_left_in_force(refused, folder, address):
+    dask = pytest.importorskip("dask")
+    refused("fit", folder, "--target", "y", "--scheduler", address)
+    assert dask.config.get("scheduler", None) is None
+
+
 def test_a_row_that_is_not_finite_is_named_as_without_workers(refused, folder):
     table = pq.read_table(folder / "1.parquet")
     c = table["c"].to_numpy().copy()
