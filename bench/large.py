@@ -1,9 +1,9 @@
 """Linear models larger than memory: read block by block, beside the same rows in memory.
 
-Objectives take turns in one process: in memory, from a memory map in the system's cache, and from
-Parquet, beside what pyarrow takes to read the same columns and do nothing with them; and from a map
-that the system has to read, beside reading the same bytes. Then fits of ever more rows, each in a
-process of its own that may hold no more than the budget.
+Objectives take turns in one process with what they are compared with: a memory map in the system's
+cache with the same rows in memory; Parquet with what pyarrow takes to read the same columns and do
+nothing with them; a map that the system has to read with reading the same bytes. Then fits of ever
+more rows, each in a process of its own that may hold no more than the budget.
 
     python bench/large.py               six minutes, 10 GB in a temporary folder
     python bench/large.py --quick       20 seconds, 0.5 GB
@@ -38,9 +38,9 @@ GROWTH = (1_000_000, 3_000_000, 10_000_000, 30_000_000, 100_000_000)
 BUDGET = 10**9
 # The objectives' share of X: its file is larger than the budget.
 PART = 4
+MAP_ROUNDS = 21
 ROUNDS = 7
 DISK_ROUNDS = 5
-UNREAD = "memory map, not cached"
 BLOCK = 1_000_000
 GROUP = 250_000
 OUTLIERS = 10
@@ -83,18 +83,13 @@ def write(files: Files, n: int, in_parquet: int) -> None:
             y.tofile(targets)
             if low < in_parquet:
                 table.write_table(pa.table([*X.T, y], schema=schema), row_group_size=GROUP)
+
+
+def cache(files: Files, n: int) -> None:
+    """Have the system's cache hold the rows as it does after a first pass, in pages of 2 MB."""
     for path in (files.folder / "X", files.folder / "y"):
-        read_back(path)
-
-
-def read_back(path: Path) -> None:
-    """Have the system's cache hold a file as it is read, not as it was written.
-
-    Linux keeps what is read in larger pages. A map of them costs a tenth of the time: 1.6 GB are
-    mapped, touched and given back in 8 ms on two threads so, in 60 as they were written.
-    """
-    forget(path)
-    read(path)
+        forget(path)
+    fl.LinearObjective(*files.memory_maps(n), memory_limit=BUDGET)(np.zeros(COLUMNS))
 
 
 def forget(path: Path, size: int = 0) -> None:
@@ -114,40 +109,53 @@ def read(path: Path, size: int = sys.maxsize) -> None:
 
 
 def objectives(files: Files, n: int) -> list[Row]:
-    """Time one evaluation of each kind of rows."""
+    """Time one evaluation of each kind of rows, beside what it is compared with."""
     X, y = files.memory_maps(n)
     budget = X.nbytes // PART
-    held = np.array(X), np.array(y)
     w = np.full(COLUMNS, 0.1)
-    ours = {
-        "in memory": fl.LinearObjective(*held),
-        "memory map": fl.LinearObjective(X, y, memory_limit=budget),
-        "Parquet": fl.LinearObjective(files.parquet, "y", memory_limit=budget),
-    }
-    calls = {name: lambda f=f: f(w) for name, f in ours.items()}
-    values = [call()[0] for call in calls.values()]
-    assert np.ptp(values) <= 1e-12 * values[0]
-    calls["pyarrow alone"] = lambda: _read(files.parquet)
-    calls["pyarrow alone"]()
-    times = {k: statistics.median(v) for k, v in interleave(calls, ROUNDS).items()}
     sizes = {files.folder / "X": X.nbytes, files.folder / "y": y.nbytes}
-    times |= not_cached(sizes, calls["memory map"])
-    beside = {"memory map": "in memory", "Parquet": "pyarrow alone", UNREAD: "reading it alone"}
+    mapped = fl.LinearObjective(X, y, memory_limit=budget)
+    parquet = fl.LinearObjective(files.parquet, "y", memory_limit=budget)
+    held = fl.LinearObjective(np.array(X), np.array(y))
+    values = [objective(w)[0] for objective in (held, mapped, parquet)]
+    assert np.ptp(values) <= 1e-12 * values[0]
+    _read(files.parquet)
+    pairs = [
+        interleave({"in memory": lambda: held(w), "memory map": lambda: mapped(w)}, MAP_ROUNDS),
+        interleave(
+            {"pyarrow alone": lambda: _read(files.parquet), "Parquet": lambda: parquet(w)}, ROUNDS
+        ),
+        not_cached(sizes, lambda: mapped(w)),
+    ]
+    return [row for pair in pairs for row in beside(pair, n, X.nbytes)]
+
+
+def beside(times: dict[str, list[float]], n: int, size: int) -> list[Row]:
+    """Give the rows of two that took turns, with the second one's share of the first one's speed.
+
+    The share is the median of the rounds' own: these machines change their speed for seconds, and
+    of a round both parts are as fast as the machine is then.
+    """
+    alone, streamed = times.values()
+    shares = [None, statistics.median(a / b for a, b in zip(alone, streamed, strict=True))]
     return [
         {
             "what": name,
             "rows": n,
-            "seconds": times[name],
-            "bytes": X.nbytes,
-            "share": times[beside[name]] / times[name] if name in beside else None,
+            "seconds": statistics.median(taken),
+            "bytes": size,
+            "share": share,
         }
-        for name in times
+        for (name, taken), share in zip(times.items(), shares, strict=True)
     ]
 
 
-def not_cached(sizes: dict[Path, int], evaluate: Callable[[], object]) -> dict[str, float]:
-    """Time an evaluation of maps and reading so many bytes, all of which lie on the disk."""
-    calls = {UNREAD: evaluate, "reading it alone": lambda: list(starmap(read, sizes.items()))}
+def not_cached(sizes: dict[Path, int], evaluate: Callable[[], object]) -> dict[str, list[float]]:
+    """Time reading so many bytes and an evaluation of maps, all of which lie on the disk."""
+    calls = {
+        "reading it alone": lambda: list(starmap(read, sizes.items())),
+        "memory map, not cached": evaluate,
+    }
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(DISK_ROUNDS):
         for name, call in calls.items():
@@ -156,7 +164,7 @@ def not_cached(sizes: dict[Path, int], evaluate: Callable[[], object]) -> dict[s
             start = time.perf_counter()
             call()
             times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(taken) for name, taken in times.items()}
+    return times
 
 
 def _read(path: Path) -> int:
@@ -206,6 +214,7 @@ def measure(quick: bool = False) -> dict[str, list[Row]]:
     with tempfile.TemporaryDirectory() as folder:
         files = Files(Path(folder))
         write(files, sizes[-1], n)
+        cache(files, sizes[-1])
         return {"objectives": objectives(files, n), "growth": growth(files, sizes, budget)}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastloss.stream.copied import Copied
+from fastloss.stream.pages import give_back
 from fastloss.typing import Array
 
 # What touching a number maps at most.
@@ -45,7 +46,7 @@ class Columns(Copied):
         """Copy rows from ``low`` to before ``high``."""
         for j in range(0, self.shape[1], TOGETHER):
             out[:, j : j + TOGETHER] = self._array[low:high, j : j + TOGETHER]
-            self._pages.madvise(mmap.MADV_DONTNEED)
+            give_back(self._pages)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Send the numbers."""

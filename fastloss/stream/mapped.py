@@ -1,15 +1,13 @@
 """Rows of memory maps, whose pages are given back once they are read."""
 
-import mmap
 import sys
 from collections.abc import Generator
 from contextlib import closing
 from typing import Any
 
-import numpy as np
-
 from fastloss.stream.columns import Columns, scattered
-from fastloss.stream.fetched import File, fetched
+from fastloss.stream.length import Length
+from fastloss.stream.pages import give_back, in_large_pages, map_of
 from fastloss.stream.rows import Block
 from fastloss.stream.slices import Slices
 
@@ -29,37 +27,35 @@ class Mapped(Slices):
     """
 
     def __init__(self, X: Any, y: Any, weight: Any = None, memory: int = sys.maxsize) -> None:
-        pages = _map_of(X)
+        maps = [(array, m) for array in (X, y, weight) if (m := map_of(array)) is not None]
+        self._maps = {id(m): m for _, m in maps}
+        self._lengths = [Length(*pair) for pair in maps if pair[0].filename is not None]
+        for array, _ in maps:
+            in_large_pages(array)
+        pages = map_of(X)
         if pages is not None and scattered(X, memory):
             X = Columns(X, pages)
         super().__init__(X, y, weight)
-        maps = [(array, m) for array in (X, y, weight) if (m := _map_of(array)) is not None]
-        self._maps = {id(m): m for _, m in maps}
-        self._files = [file for pair in maps if (file := File.of(*pair)) is not None]
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the maps: what is pickled is their numbers."""
-        return {**vars(self), "_maps": {}, "_files": []}
+        return {**vars(self), "_maps": {}, "_lengths": []}
 
     def block(self, low: int, high: int) -> Block:
         """Read the rows from ``low`` to before ``high``."""
-        for file in self._files:
-            file.check()
+        self._check()
         return super().block(low, high)
 
     def blocks(self, rows: int, low: int = 0) -> Generator[Block, None, None]:
         """Give blocks, see :meth:`fastloss.stream.rows.Rows.blocks`."""
-        found = super().blocks(rows, low)
-        with closing(fetched(found, self._files, rows, low) if self._files else found) as blocks:
+        with closing(super().blocks(rows, low)) as blocks:
+            self._check()
             for block in blocks:
                 yield block
                 for pages in self._maps.values():
-                    pages.madvise(mmap.MADV_DONTNEED)
+                    give_back(pages)
+                self._check()
 
-
-def _map_of(array: Any) -> mmap.mmap | None:
-    """Give the map of an array's pages, unless they have changes that no file knows."""
-    if not isinstance(array, np.memmap) or array.mode == "c" or not hasattr(mmap, "MADV_DONTNEED"):
-        return None
-    pages: mmap.mmap | None = getattr(array, "_mmap", None)
-    return pages
+    def _check(self) -> None:
+        for length in self._lengths:
+            length.check()
