@@ -19,8 +19,9 @@ import numba
 import numpy as np
 import show
 from past_cache import storing
-from peers import elementwise_data
+from peers import agree, elementwise_data
 from peers.with_numpy import PEER as NUMPY
+from peers.with_numpy import WEIGHTED
 from roofline import ARRAY_BYTES, reader, writer
 
 import fastloss as fl
@@ -129,18 +130,16 @@ def small(dtype: str, rounds: int = ROUNDS) -> Iterator[Row]:
     """Measure small arrays by the public call, beside NumPy's expression."""
     for n in SMALL:
         x, y = elementwise_data(n, np.dtype(dtype))
-        kinds = {
-            name: call
-            for name, (call, _) in calls_of(x, y, None, *np.ones((2, x.size), x.dtype)).items()
-        }
-        known = {k: v for k, v in NUMPY.elementwise.items() if k in kinds}
-        calls = {("fastloss", k): kinds[k] for k in known}
-        calls |= {("numpy", k): make(x, y) for k, make in known.items()}
-        for call in calls.values():
-            call()
+        w, g, h = np.ones((3, n), x.dtype)
+        plain, weighted = calls_of(x, y, None, g, h), calls_of(x, y, w, g, h)
+        pairs = {k: (plain[k][0], make(x, y)) for k, make in NUMPY.elementwise.items()}
+        pairs |= {f"{k}, weights": (weighted[k][0], make(x, y, w)) for k, make in WEIGHTED.items()}
+        for kind, (ours, numpys) in pairs.items():
+            agree(kind.removesuffix(", weights"), ours(), numpys(), x.dtype)
+        calls = {(k, i): call for k, pair in pairs.items() for i, call in enumerate(pair)}
         times = interleave(calls, rounds, dict.fromkeys(calls, CALLS))
-        for k in known:
-            ours, numpys = (statistics.median(times[name, k]) for name in ("fastloss", "numpy"))
+        for k in pairs:
+            ours, numpys = (statistics.median(times[k, i]) for i in range(2))
             yield {"kind": k, "dtype": dtype, "n": n, "seconds": ours, "of_numpy": ours / numpys}
 
 

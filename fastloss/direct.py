@@ -34,9 +34,12 @@ _ARRAY = np.ndarray
 
 
 def kernels(
-    known: "dict[np.dtype[Any], Ready] | None", formula: Any, input: Any, target: Any
+    known: "dict[np.dtype[Any], Ready] | None", formula: Any, input: Any, target: Any, weight: Any
 ) -> "Ready | None":
-    """Give a formula's kernels for two arrays that may go this way, kept by their dtype."""
+    """Give a formula's kernels for arrays that may go this way, kept by their dtype.
+
+    Weights do if they are at most a block: of more, the way takes no part of the time worth saving.
+    """
     if (
         known is None
         or type(input) is not _ARRAY
@@ -52,7 +55,16 @@ def kernels(
         from fastloss.cpu.ready import Ready
 
         found = known[input.dtype] = Ready(formula, input.dtype)
-    return found
+    if weight is None or found is None:
+        return found
+    if (
+        type(weight) is not _ARRAY
+        or weight.dtype is not input.dtype
+        or weight.ndim != 1
+        or input.size > BLOCK
+    ):
+        return None
+    return found.weighted
 
 
 def takes(out: Any, input: Any) -> bool:
@@ -62,23 +74,26 @@ def takes(out: Any, input: Any) -> bool:
     )
 
 
-def total(ready: "Ready", mean: bool, input: Any, target: Any) -> float | None:
+def total(ready: "Ready", mean: bool, input: Any, target: Any, weight: Any) -> float | None:
     """Give the sum or mean of the losses."""
     size = input.size
     if size > BLOCK:
         exact, done = ready.large("total", input, target, 1.0)
     else:
         exact, error, done = ready.total(
-            ready.formula, input, target, None, 1.0, None, None, None, True, None, None
+            ready.formula, input, target, weight, 1.0, None, None, None, True, None, None
         )
         if exact + error == exact + error:  # beyond float64's range the error is inf - inf
             exact += error
     if not done:
         return None
-    return exact / size if mean else exact
+    if not mean:
+        return exact
+    divisor = size if weight is None else ready.divisor(weight)
+    return None if divisor is None else exact / divisor
 
 
-def values(ready: "Ready", input: Any, target: Any, out: Array | None) -> Array | None:
+def values(ready: "Ready", input: Any, target: Any, weight: Any, out: Array | None) -> Array | None:
     """Give the losses."""
     size = input.size
     if out is None:
@@ -87,47 +102,51 @@ def values(ready: "Ready", input: Any, target: Any, out: Array | None) -> Array 
         done = ready.large("values", input, target, 1.0, out)[1]
     else:
         done = ready.values(
-            ready.formula, input, target, None, 1.0, out, None, None, None, None, None
+            ready.formula, input, target, weight, 1.0, out, None, None, None, None, None
         )[2]
     return out if done else None
 
 
 def gradient(
-    ready: "Ready", mean: bool, input: Any, target: Any, out: Array | None
+    ready: "Ready", mean: bool, input: Any, target: Any, weight: Any, out: Array | None
 ) -> Array | None:
     """Give the gradient."""
     size = input.size
+    divisor = _divisor(ready, mean, size, weight)
+    if divisor is None:
+        return None
     if out is None:
         out = np.empty(size, input.dtype)
-    scale = 1.0 / size if mean and size else 1.0
+    scale = 1.0 / divisor
     if size > BLOCK:
         done = ready.large("gradient", input, target, scale, None, out)[1]
     else:
         done = ready.gradient(
-            ready.formula, input, target, None, scale, None, out, None, None, None, None
+            ready.formula, input, target, weight, scale, None, out, None, None, None, None
         )[2]
     return out if done else None
 
 
 def both(
-    ready: "Ready", mean: bool, input: Any, target: Any, out: Array | None
+    ready: "Ready", mean: bool, input: Any, target: Any, weight: Any, out: Array | None
 ) -> tuple[float, Array] | None:
     """Give the sum or mean and the gradient."""
     size = input.size
+    divisor = _divisor(ready, mean, size, weight)
+    if divisor is None:
+        return None
     if out is None:
         out = np.empty(size, input.dtype)
-    scale = 1.0 / size if mean and size else 1.0
+    scale = 1.0 / divisor
     if size > BLOCK:
         exact, done = ready.large("both", input, target, scale, None, out)
     else:
         exact, error, done = ready.both(
-            ready.formula, input, target, None, scale, None, out, None, True, None, None
+            ready.formula, input, target, weight, scale, None, out, None, True, None, None
         )
         if exact + error == exact + error:
             exact += error
-    if not done:
-        return None
-    return (exact / size if mean else exact), out
+    return (exact / divisor, out) if done else None
 
 
 def curvature(
@@ -135,16 +154,30 @@ def curvature(
     mean: bool,
     input: Any,
     target: Any,
+    weight: Any,
     out: tuple[Array | None, Array | None],
 ) -> tuple[Array, Array] | None:
     """Give the gradient and the curvature."""
     size = input.size
+    divisor = _divisor(ready, mean, size, weight)
+    if divisor is None:
+        return None
     grad, hess = (np.empty(size, input.dtype) if one is None else one for one in out)
-    scale = 1.0 / size if mean and size else 1.0
+    scale = 1.0 / divisor
     if size > BLOCK:
         done = ready.large("curvature", input, target, scale, None, grad, hess)[1]
     else:
         done = ready.curvature(
-            ready.formula, input, target, None, scale, None, grad, hess, None, None, None
+            ready.formula, input, target, weight, scale, None, grad, hess, None, None, None
         )[2]
     return (grad, hess) if done else None
+
+
+def _divisor(ready: "Ready", mean: bool, size: int, weight: Any) -> float | None:
+    """Give what gradients are divided by; None where the long way has to look at the weights."""
+    if not mean:
+        return 1.0
+    if weight is None:
+        return size or None
+    found: float | None = ready.divisor(weight)
+    return found

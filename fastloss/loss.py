@@ -115,13 +115,14 @@ class Loss(Definition):
         ValueError
             If shapes do not fit, or ``out`` overlaps another argument partly.
         """
-        if weight is None and device is None:
-            ready = direct.kernels(self._ready, self._formula, input, target)
+        if device is None:
+            ready = direct.kernels(self._ready, self._formula, input, target, weight)
             short: Value | None = None
             if ready is not None and self._total:
-                short = direct.total(ready, self._mean, input, target) if out is None else None
+                if out is None:
+                    short = direct.total(ready, self._mean, input, target, weight)
             elif ready is not None and direct.takes(out, input):
-                short = direct.values(ready, input, target, out)
+                short = direct.values(ready, input, target, weight, out)
             if short is not None:
                 return short
         given, reduced = (input, target, weight), self._total
@@ -160,10 +161,10 @@ class Loss(Definition):
         TypeError, ValueError
             As :meth:`__call__`.
         """
-        if weight is None and device is None:
-            ready = direct.kernels(self._ready, self._formula, input, target)
+        if device is None:
+            ready = direct.kernels(self._ready, self._formula, input, target, weight)
             if ready is not None and direct.takes(out, input):
-                slopes = direct.gradient(ready, self._mean, input, target, out)
+                slopes = direct.gradient(ready, self._mean, input, target, weight, out)
                 if slopes is not None:
                     return slopes
         outs = ABSENT, out, ABSENT
@@ -204,10 +205,10 @@ class Loss(Definition):
         TypeError, ValueError
             As :meth:`__call__`; and ValueError for a ``total`` where nothing is reduced.
         """
-        if self._total and weight is None and total is None and device is None:
-            ready = direct.kernels(self._ready, self._formula, input, target)
+        if self._total and total is None and device is None:
+            ready = direct.kernels(self._ready, self._formula, input, target, weight)
             if ready is not None and direct.takes(out, input):
-                pair = direct.both(ready, self._mean, input, target, out)
+                pair = direct.both(ready, self._mean, input, target, weight, out)
                 if pair is not None:
                     return pair
         given, reduced = (input, target, weight), self._total
@@ -247,10 +248,10 @@ class Loss(Definition):
             out = None, None
         elif not isinstance(out, tuple | list) or len(out) != 2:
             raise TypeError("out must be a pair of NumPy arrays, for the gradient and curvature")
-        if weight is None and device is None:
-            ready = direct.kernels(self._ready, self._formula, input, target)
+        if device is None:
+            ready = direct.kernels(self._ready, self._formula, input, target, weight)
             if ready is not None and all(direct.takes(one, input) for one in out):
-                pair = direct.curvature(ready, self._mean, input, target, (out[0], out[1]))
+                pair = direct.curvature(ready, self._mean, input, target, weight, (out[0], out[1]))
                 if pair is not None:
                     return pair
         given = input, target, weight

@@ -38,27 +38,44 @@ def short_calls(monkeypatch):
     return lambda: sum(function.taken for function in counted.values())
 
 
-def results(loss, method, x, y, **out):
-    found = (loss if method == "value" else getattr(loss, method))(x, y, **out)
+def results(loss, method, *given, **out):
+    found = (loss if method == "value" else getattr(loss, method))(*given, **out)
     return [np.asarray(part) for part in (found if isinstance(found, tuple) else (found,))]
 
 
-@pytest.mark.parametrize("formula", ONE_OF_EACH, ids=str)
+def without_short_calls(monkeypatch, call):
+    with monkeypatch.context() as patched:
+        patched.setattr(direct, "kernels", lambda *_: None)
+        return call()
+
+
+def given_and_weighted(formula):
+    marks = [] if type(formula) is SmoothL1 else pytest.mark.slow
+    name = str(formula)
+    yield pytest.param(formula, False, id=name)
+    yield pytest.param(formula, True, marks=marks, id=f"{name}, weights")
+
+
+@pytest.mark.parametrize(
+    ("formula", "weighted"), [case for one in ONE_OF_EACH for case in given_and_weighted(one)]
+)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_both_ways_give_the_same_bits(formula, dtype, reduction, short_calls, monkeypatch):
+def test_both_ways_give_the_same_bits(
+    formula, dtype, reduction, weighted, short_calls, monkeypatch
+):
     loss = fl.Loss(formula, reduction)
     for size in SIZES:
         x, y = pair(size, dtype)
+        weight = np.random.default_rng(size).uniform(0.5, 2, size).astype(dtype)
+        given = (x, y, weight)[: 2 + weighted]
         for special in (np.inf, np.nan):
             for method in METHODS:
                 before = short_calls()
-                short = results(loss, method, x, y)
+                short = results(loss, method, *given)
                 if not (reduction == "none" and method == "value_and_grad"):
-                    assert short_calls() == before + 1
-                with monkeypatch.context() as patched:
-                    patched.setattr(direct, "kernels", lambda *_: None)
-                    long = results(loss, method, x, y)
+                    assert short_calls() == before + (size <= BLOCK or not weighted)
+                long = without_short_calls(monkeypatch, lambda: results(loss, method, *given))  # noqa: B023
                 for a, b in zip(short, long, strict=True):
                     np.testing.assert_array_equal(a, b)
                     assert a.dtype == b.dtype
@@ -122,6 +139,7 @@ def test_only_plain_arrays_go_the_short_way(kind, method, size, short_calls, mon
         loss = fl.SmoothL1Loss(reduction=reduction, beta=0.7)
         call = loss if method == "value" else getattr(loss, method)
         calls += [lambda c=call: c(other, y), lambda c=call: c(y, other)]
+        calls += [lambda c=call: c(x, y, NOT_PLAIN[kind](abs(x)))]
         if method != "value" or reduction == "none":
             calls += [
                 lambda c=call, out=out: c(x, y, out=out())
@@ -133,15 +151,44 @@ def test_only_plain_arrays_go_the_short_way(kind, method, size, short_calls, mon
     assert found == [outcome(call) for call in calls]
 
 
+# Sums of weights that are told of, or that a mean is not divided by.
+WEIGHTS = {
+    "negative": [-1.0, -2.0],
+    "no sum": [1.0, -1.0],
+    "zero": [0.0, 0.0],
+    "NaN": [np.nan, 1.0],
+    "infinite": [np.inf, 1.0],
+    "both infinite": [np.inf, -np.inf],
+    "tiny": [1e-310, 1e-310],
+    "huge": [1.7e308, 1.7e308],
+}
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("weight", WEIGHTS.values(), ids=WEIGHTS)
+@pytest.mark.filterwarnings("ignore:mean with weights")
+def test_weights_of_any_sum_are_treated_as_on_the_long_way(weight, method, reduction, monkeypatch):
+    loss, weight = fl.SmoothL1Loss(reduction=reduction), np.array(weight)
+    x, y = pair(2, np.float64)
+
+    def call():
+        return outcome(lambda: tuple(results(loss, method, x, y, weight)))
+
+    np.testing.assert_equal(call(), without_short_calls(monkeypatch, call))
+
+
 @pytest.mark.parametrize("size", [10, BLOCK + 2])
 def test_read_only_arguments_are_taken_and_a_read_only_out_is_refused(size, short_calls):
     x, y = pair(size, np.float64)
     loss = fl.SmoothL1Loss()
-    expected = loss.grad(x, y)
-    x.flags.writeable = y.flags.writeable = False
+    weight = abs(x)
+    expected = loss.grad(x, y), loss.grad(x, y, weight)
+    x.flags.writeable = y.flags.writeable = weight.flags.writeable = False
     before = short_calls()
-    np.testing.assert_array_equal(loss.grad(x, y), expected)
-    assert short_calls() == before + (size <= BLOCK)
+    np.testing.assert_array_equal(loss.grad(x, y), expected[0])
+    np.testing.assert_array_equal(loss.grad(x, y, weight), expected[1])
+    assert short_calls() == before + 2 * (size <= BLOCK)
     with pytest.raises(ValueError, match="out must be writeable"):
         loss.grad(y, y, out=x)
 
@@ -172,14 +219,16 @@ def test_an_out_that_overlaps_partly_is_refused_and_nothing_written(method, size
             losing(method)[1](x, target, out=out)
         with pytest.raises(ValueError, match="out must not overlap target partly"):
             losing(method)[1](target, x, out=out)
+        with pytest.raises(ValueError, match="out must not overlap weight partly"):
+            losing(method)[1](target, target, x, out=out)
     np.testing.assert_array_equal(room, copy)
 
 
 @pytest.mark.parametrize("method", ["value", "grad", "value_and_grad"])
 @pytest.mark.parametrize("size", [100, BLOCK + 1])
-@pytest.mark.parametrize("which", [0, 1], ids=["input", "target"])
+@pytest.mark.parametrize("which", [0, 1, 2], ids=["input", "target", "weight"])
 def test_an_out_may_be_an_argument_itself(method, size, which):
-    arguments = pair(size, np.float64)
+    arguments = *pair(size, np.float64), np.random.default_rng(0).uniform(1, 2, size)
     loss = losing(method)[0]
     expected = results(loss, method, *arguments)
     found = results(loss, method, *arguments, out=arguments[which])

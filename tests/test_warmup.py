@@ -17,9 +17,9 @@ import numpy as np, fastloss as fl
 from fastloss.cpu import elementwise, memory, sums
 loss = fl.SmoothL1Loss(beta=0.3)
 for size in (10, 100_000, 100_000):
-    x, y = np.ones((2, size), np.float32)
+    x, y, w = np.ones((3, size), np.float32)
     g = np.empty_like(x)
-    loss(x, y), loss.value_and_grad(x, y, out=g)
+    loss(x, y, *[w][:WEIGHTS]), loss.value_and_grad(x, y, *[w][:WEIGHTS], out=g)
     memory.last_level_cache = lambda: 0  # for the third round
 kernels = elementwise.single_summed, elementwise.serial, elementwise.parallel, sums.total
 print(sum(sum(k._cache_misses.values()) for k in kernels if hasattr(k, "_cache_misses")))
@@ -41,13 +41,15 @@ def run(folder, *arguments):
 
 
 @pytest.mark.slow
-def test_calls_of_the_kinds_that_were_compiled_compile_nothing(tmp_path):
+@pytest.mark.parametrize("weights", [0, 1], ids=["", "weights"])
+def test_calls_of_the_kinds_that_were_compiled_compile_nothing(weights, tmp_path):
     options = ["--loss", "smooth_l1", "--dtype", "float32", "--method", "value", "value_and_grad"]
+    options += ["--weights"] * weights
     out = run(tmp_path, "-m", "fastloss", "warmup", *options)
     assert "kernels ready" in out
     files = set(tmp_path.rglob("*.bin"))
     assert files
-    assert run(tmp_path, "-c", CALLS).split() == ["0"]
+    assert run(tmp_path, "-c", f"WEIGHTS = {weights}\n{CALLS}").split() == ["0"]
     assert set(tmp_path.rglob("*.bin")) == files
 
 

@@ -9,8 +9,12 @@ def _values(r, a):
     return np.where(a < BETA, 0.5 * r**2 / BETA, a - 0.5 * BETA)
 
 
+def _slope(r, a):
+    return np.where(a < BETA, r / BETA, np.sign(r))
+
+
 def _slopes(r, a):
-    return np.where(a < BETA, r / BETA, np.sign(r)) / r.size
+    return _slope(r, a) / r.size
 
 
 def _numpy_mean(x, y):
@@ -44,6 +48,48 @@ def _numpy_value_and_grad(x, y):
         return _values(r, a).mean(), _slopes(r, a)
 
     return call
+
+
+def _weighted_mean(x, y, w):
+    def call():
+        r = x - y
+        return np.average(_values(r, np.abs(r)), weights=w)
+
+    return call
+
+
+def _weighted_none(x, y, w):
+    def call():
+        r = x - y
+        return w * _values(r, np.abs(r))
+
+    return call
+
+
+def _weighted_grad(x, y, w):
+    def call():
+        r = x - y
+        return w / w.sum() * _slope(r, np.abs(r))
+
+    return call
+
+
+def _weighted_value_and_grad(x, y, w):
+    def call():
+        r = x - y
+        a, total = np.abs(r), w.sum()
+        return (w * _values(r, a)).sum() / total, w / total * _slope(r, a)
+
+    return call
+
+
+# The same with weights, of which the mean is divided by the sum.
+WEIGHTED = {
+    "mean": _weighted_mean,
+    "none": _weighted_none,
+    "grad": _weighted_grad,
+    "value_and_grad": _weighted_value_and_grad,
+}
 
 
 def _numpy_linear(X, y, w):

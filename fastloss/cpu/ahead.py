@@ -6,6 +6,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from fastloss.binding import Itself
 from fastloss.cpu import elementwise, sums
 from fastloss.cpu.finished import marks
 from fastloss.cpu.formula import bind
@@ -30,10 +31,7 @@ def compilations(
         if not large:
             continue
         pairs = np.empty((1, 2)) if summed else None
-        several: Any = elementwise.serial
-        done = None
-        if get_num_threads() > 1:
-            several, done = elementwise.parallel, marks(bound, 1)
+        several, done = _several(bound)
         yield f"{name}, large", _compiler(several, *inputs, pairs, None, None, done)
         if summed:
             yield "sums of blocks", _compiler(sums.total, pairs)
@@ -41,6 +39,28 @@ def compilations(
             yield "mean, weights, large", _compiler(several, *inputs, pairs, pairs, None, done)
         if any(written):
             yield f"{name}, past the cache", _compiler(several, *inputs, pairs, None, True, done)
+    if weights and kind != "values":
+        yield from _sum_of_weights(dtype, large)
+
+
+def _sum_of_weights(dtype: np.dtype[Any], large: bool) -> Iterator[Compilation]:
+    """Give what a mean is divided by."""
+    bound, vector = bind(Itself(), dtype), np.empty(1, dtype)
+    inputs = bound, vector, None, None, dtype.type(1), None, None, None
+    yield "sum of weights", _compiler(elementwise.single_summed, *inputs, True, None, None)
+    if large:
+        several, done = _several(bound)
+        yield (
+            "sum of weights, large",
+            _compiler(several, *inputs, np.empty((1, 2)), None, None, done),
+        )
+
+
+def _several(bound: Any) -> tuple[Any, Any]:
+    """Give the kernel for many elements, and what it says of its blocks."""
+    if get_num_threads() > 1:
+        return elementwise.parallel, marks(bound, 1)
+    return elementwise.serial, None
 
 
 def _compiler(kernel: Any, *arguments: Any) -> Callable[[], object]:

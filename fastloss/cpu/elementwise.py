@@ -198,7 +198,7 @@ def _summed(
     weighed: Maybe,
     buffers: Maybe = None,
 ) -> tuple[float, float, bool]:
-    if not in_order(input, target, value_out, grad_out, hess_out):
+    if not in_order(input, target, weight, value_out, grad_out, hess_out):
         return 0.0, 0.0, False
     size = input.size
     terms = terms_for(input, weight, TILE)
@@ -273,7 +273,7 @@ def _filled(
     weighed: Maybe,
     buffers: Maybe = None,
 ) -> tuple[float, float, bool]:
-    if not in_order(input, target, value_out, grad_out, hess_out):
+    if not in_order(input, target, weight, value_out, grad_out, hess_out):
         return 0.0, 0.0, False
     fill(formula, input, target, weight, scale, value_out, grad_out, hess_out, None, buffers)
     return 0.0, 0.0, True

@@ -19,7 +19,7 @@ from fastloss.typing import Vector
 Maybe: TypeAlias = Any
 
 # The arguments of ``in_order`` that are written to.
-OUTS = (2, 3, 4)
+OUTS = (3, 4, 5)
 
 
 def is_none(kind: Any) -> bool:
@@ -147,14 +147,19 @@ def _terms_for(input, weight, size):  # type: ignore[no-untyped-def] # noqa: ANN
 
 
 def in_order(
-    input: Vector, target: Maybe, value_out: Maybe, grad_out: Maybe, hess_out: Maybe
+    input: Vector,
+    target: Maybe,
+    weight: Maybe,
+    value_out: Maybe,
+    grad_out: Maybe,
+    hess_out: Maybe,
 ) -> bool:
     """Whether arrays are runs of aligned elements, as many in each, and one at least.
 
-    And whether no output overlaps another, or input or target partly. It may be one of these: each
-    element is read before it is written.
+    And whether no output overlaps another, or an input partly. It may be one of these: each element
+    is read before it is written.
     """
-    ins = [a for a in (input, target) if a is not None]
+    ins = [a for a in (input, target, weight) if a is not None]
     outs = [a for a in (value_out, grad_out, hess_out) if a is not None]
     for array in ins + outs:
         size, start = array.itemsize, array.ctypes.data
@@ -172,15 +177,15 @@ def in_order(
 
 
 @overload(in_order, jit_options=INLINE)
-def _in_order_of(input, target, value_out, grad_out, hess_out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    def ask(input, target, value_out, grad_out, hess_out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-        return _in_order(input, target, value_out, grad_out, hess_out)
+def _in_order_of(input, target, weight, value_out, grad_out, hess_out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    def ask(input, target, weight, value_out, grad_out, hess_out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        return _in_order(input, target, weight, value_out, grad_out, hess_out)
 
     return ask
 
 
 @intrinsic
-def _in_order(typingctx, input, target, value_out, grad_out, hess_out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _in_order(typingctx, input, target, weight, value_out, grad_out, hess_out):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     """Do so in instructions: by functions, a first kernel takes a tenth longer to compile."""
 
     def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
@@ -216,4 +221,4 @@ def _in_order(typingctx, input, target, value_out, grad_out, hess_out):  # type:
             demand(good_pair)
         return good
 
-    return types.boolean(input, target, value_out, grad_out, hess_out), build
+    return types.boolean(input, target, weight, value_out, grad_out, hess_out), build

@@ -4,11 +4,14 @@ Numba finds a kernel by the types of all arguments: 0.7 microseconds with a form
 where calling the machine code of known types takes 0.15.
 """
 
+from functools import cached_property
 from typing import Any
 
 import numba
 import numpy as np
 
+from fastloss.arrays import smallest_divisor
+from fastloss.binding import Itself
 from fastloss.cpu import elementwise, evaluate, sums
 from fastloss.cpu.formula import bind
 from fastloss.cpu.memory import beyond_cache
@@ -36,10 +39,17 @@ class Ready:
     both: Any
     curvature: Any
 
+    _weighs = False
+
     def __init__(self, formula: Formula, dtype: np.dtype[Any]) -> None:
         self.formula = bind(formula, dtype)
-        self._dtype = dtype
+        self._unbound, self._dtype = formula, dtype
         self._of_blocks: dict[tuple[str, bool], Any] = {}
+
+    @cached_property
+    def weighted(self) -> "Weighted":
+        """Those that take weights."""
+        return Weighted(self._unbound, self._dtype)
 
     def __getattr__(self, kind: str) -> Any:
         """Compile a kernel for at most one block and keep it under its kind."""
@@ -97,11 +107,44 @@ class Ready:
     def _compiled(self, kernel: Any, kind: str, into: Any, *rest: Any) -> Any:
         *outs, summed = KINDS[kind]
         vector, one = np.empty(1, self._dtype), self._dtype.type(1)
+        weight = vector if self._weighs else None
         written = (vector if out else None for out in outs)
-        arguments = self.formula, vector, vector, None, one, *written
-        arguments += (into if summed else None), None, None, *rest
-        if not hasattr(kernel, "compile"):  # a plain function under NUMBA_DISABLE_JIT
-            return kernel
-        signature = tuple(map(numba.typeof, arguments))
-        kernel.compile(signature)
-        return kernel.overloads[signature].entry_point
+        arguments = self.formula, vector, vector, weight, one, *written
+        return _compiled(kernel, *arguments, into if summed else None, None, None, *rest)
+
+
+class Weighted(Ready):
+    """Kernels that take weights, of at most a block."""
+
+    _weighs = True
+
+    def divisor(self, weight: Array) -> float | None:
+        """Give the sum of weights, exactly; None where the long way has to look at it.
+
+        Which is where they are not in order, and where a mean has no such divisor.
+        """
+        exact, error, done = self._sum_of_weights(
+            self._itself, weight, None, None, 1.0, None, None, None, True, None, None
+        )
+        exact += error
+        least = smallest_divisor(self._dtype)
+        return exact if done and least <= abs(exact) <= 1 / least else None
+
+    @cached_property
+    def _itself(self) -> Any:
+        return bind(Itself(), self._dtype)
+
+    @cached_property
+    def _sum_of_weights(self) -> Any:
+        vector, one = np.empty(1, self._dtype), self._dtype.type(1)
+        inputs = self._itself, vector, None, None, one
+        return _compiled(elementwise.single_summed, *inputs, None, None, None, True, None, None)
+
+
+def _compiled(kernel: Any, *arguments: Any) -> Any:
+    """Compile a kernel for arguments like these and give its machine code."""
+    if not hasattr(kernel, "compile"):  # a plain function under NUMBA_DISABLE_JIT
+        return kernel
+    signature = tuple(map(numba.typeof, arguments))
+    kernel.compile(signature)
+    return kernel.overloads[signature].entry_point

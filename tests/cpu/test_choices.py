@@ -26,7 +26,7 @@ CHOICES = [
     (
         maybe.in_order,
         maybe._in_order_of,
-        [(X, X, None, X.copy(), None), (X, X[:9], None, None, None)],
+        [(X, X, X, None, X.copy(), None), (X, X, X[:9], None, None, None)],
     ),
     (streaming.step_for, streaming._step_for, [(X,), (MATRIX,)]),
     (streaming.window, streaming._window, [(None, None, 2, 5), (X, None, 2, 5), (X, X[9:], 2, 5)]),
