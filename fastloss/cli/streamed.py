@@ -14,7 +14,6 @@ from fastloss.cli.errors import CommandError, needs_pyarrow
 from fastloss.cli.tables import Data, bad_column, choose, open_table
 from fastloss.cli.values import shown
 from fastloss.stream.rows import Rows
-from fastloss.typing import Array
 
 PARQUET = (".parquet", ".pq")
 # A number and a comma, of a byte each, become eight bytes.
@@ -53,10 +52,16 @@ def open_rows(
         _check_csv(path, target, features, memory)
     if kind not in (*PARQUET, ".npy"):
         return None
-    found = _npy(path, target, features) if kind == ".npy" else _parquet(path, target, features)
+    if kind == ".npy":
+        found = _npy(path, target, features, memory)
+    else:
+        found = _parquet(path, target, features)
     if found is None:
         return None
-    if _bytes(found.X) <= memory:
+    taken = _bytes(found.X)
+    if kind == ".npy" and not drop_missing:
+        taken += found.X.shape[0] * found.X.gap_bytes
+    if taken <= memory:
         if kind != ".npy":  # which is mapped
             hint = ": with a lower --memory-limit it is read block by block"
             capacity.check(path, "the features", _bytes(found.X), hint)
@@ -92,28 +97,6 @@ def check_finite(rows: Rows, features: Sequence[str], target: str, memory: int) 
             )
 
 
-class Columns:
-    """Some columns of an array, which are copied from the rows that are asked for.
-
-    Parameters
-    ----------
-    array : ndarray
-        The array, of two dimensions.
-    numbers : sequence of int
-        Which columns.
-    """
-
-    def __init__(self, array: Array, numbers: Sequence[int]) -> None:
-        self._array, self._numbers = array, list(numbers)
-        self.shape = (array.shape[0], len(numbers))
-        self.dtype = array.dtype
-
-    def __getitem__(self, rows: slice) -> Array:
-        """Give rows of these columns."""
-        chosen: Array = self._array[rows][:, self._numbers]
-        return chosen
-
-
 def _check_csv(path: Path, target: str, features: Sequence[str] | None, memory: int) -> None:
     """Refuse a file of many short numbers, which take more in memory than on disk."""
     if path.stat().st_size * WIDENED <= memory:
@@ -143,7 +126,7 @@ def _parquet(path: Path, target: str, features: Sequence[str] | None) -> Data | 
     return Data(rows, None, rows.features, 0)
 
 
-def _npy(path: Path, target: str, features: Sequence[str] | None) -> Data | None:
+def _npy(path: Path, target: str, features: Sequence[str] | None, memory: int) -> Data | None:
     from fastloss.stream.mapped import Mapped
 
     array = mapped(path)
@@ -153,10 +136,14 @@ def _npy(path: Path, target: str, features: Sequence[str] | None) -> Data | None
     numbers = [int(name) for name in chosen]
     first, last = numbers[0], numbers[-1]
     side_by_side = numbers == list(range(first, last + 1))
-    X: Any = array[:, first : last + 1] if side_by_side else Columns(array, numbers)
     if not array.shape[0]:
         return None
-    return Data(Mapped(X, array[:, int(target)]), None, tuple(chosen), 0)
+    y = array[:, int(target)]
+    if side_by_side:
+        rows = Mapped(array[:, first : last + 1], y, memory=memory)
+    else:
+        rows = Mapped(array, y, memory=memory, columns=numbers)
+    return Data(rows, None, tuple(chosen), 0)
 
 
 def _bytes(rows: Rows) -> int:

@@ -16,7 +16,7 @@ from fastloss.cpu.memory import before_line
 from fastloss.cpu.sizes import BLOCK, parallel_from
 from fastloss.cpu.threads import several
 from fastloss.formulas import Formula
-from fastloss.typing import Array
+from fastloss.typing import Array, Vector
 from fastloss.uncompilable import compiling
 
 # The sum of each block of losses and the rounding error it leaves, where a total is asked for; and
@@ -107,6 +107,18 @@ def total_and_weights(
 def total_of(array: Array, dtype: np.dtype[Any], transposed: bool = False) -> float:
     """Sum an array as exactly as losses are summed, in C order unless it is to be transposed."""
     return evaluate(Itself(), array, None, None, dtype, total=True, transposed=transposed)
+
+
+def sums_of_blocks(array: Vector, dtype: np.dtype[Any]) -> Array:
+    """Give each block's sum and the rounding error that it leaves.
+
+    Those of parts of whole blocks, one after the other, add up to what :func:`total_of` gives.
+    """
+    pairs = np.empty((-(-array.size // BLOCK), 2))
+    vectors = array, None, None, None, None, None
+    with several(array.size, parallel_from(vectors[INPUTS:], total=True)) as threads:
+        _run(threads, vectors, bind(Itself(), dtype), dtype.type(1), (pairs, None), None)
+    return pairs
 
 
 def output(out: Array, shape: tuple[int, ...]) -> Array | Folded:

@@ -6,6 +6,7 @@ with a limit of 0.1 GB, 1.6 GB were held, 0.04 are now.
 """
 
 import mmap
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ SHARE = 0.5
 
 
 class Columns(Copied):
-    """A matrix of a memory map in Fortran order, read by slices that hold few of its pages.
+    """Columns of a memory map in Fortran order, read by slices that hold few of its pages.
 
     Parameters
     ----------
@@ -33,27 +34,52 @@ class Columns(Copied):
         The matrix.
     pages : mmap
         What it lies in, whose pages are given back.
+    numbers : sequence of int
+        Which columns.
     """
 
     beside = TOGETHER * AROUND
     block_bytes = BLOCK_BYTES
 
-    def __init__(self, array: Array, pages: mmap.mmap) -> None:
-        self._array, self._pages = np.asarray(array), pages
-        self.shape, self.dtype = array.shape, array.dtype
+    def __init__(self, array: Array, pages: mmap.mmap, numbers: Sequence[int]) -> None:
+        self._array, self._pages, self._numbers = np.asarray(array), pages, list(numbers)
+        self.shape, self.dtype = (array.shape[0], len(self._numbers)), array.dtype
 
     def read(self, low: int, high: int, out: Array) -> None:
         """Copy rows from ``low`` to before ``high``."""
-        for j in range(0, self.shape[1], TOGETHER):
-            out[:, j : j + TOGETHER] = self._array[low:high, j : j + TOGETHER]
+        for first in range(0, self.shape[1], TOGETHER):
+            for j in range(first, min(first + TOGETHER, self.shape[1])):
+                out[:, j] = self._array[low:high, self._numbers[j]]
             give_back(self._pages)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Send the numbers."""
-        return np.asarray, (self._array,)
+        return np.asarray, (self._array[:, self._numbers],)
 
 
-def scattered(X: Any, memory: int) -> bool:
-    """Whether rows of a memory map lie in more places than a budget has room for."""
-    apart = X.ndim == 2 and X.strides[0] == X.itemsize and not X.flags.c_contiguous
-    return bool(apart and X.shape[1] * AROUND > SHARE * memory)
+class Chosen:
+    """Some columns of an array, which are copied from the rows that are asked for.
+
+    Parameters
+    ----------
+    array : ndarray
+        The array, of two dimensions.
+    numbers : sequence of int
+        Which columns.
+    """
+
+    def __init__(self, array: Array, numbers: Sequence[int]) -> None:
+        self._array, self._numbers = array, list(numbers)
+        self.shape = (array.shape[0], len(self._numbers))
+        self.dtype = array.dtype
+
+    def __getitem__(self, rows: slice) -> Array:
+        """Give rows of these columns."""
+        found: Array = self._array[rows][:, self._numbers]
+        return found
+
+
+def scattered(X: Any, count: int, memory: int) -> bool:
+    """Whether so many columns of a map have rows in more places than a budget has room for."""
+    apart = X.ndim == 2 and abs(X.strides[0]) < abs(X.strides[1])
+    return bool(apart and count * AROUND > SHARE * memory)

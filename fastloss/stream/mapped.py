@@ -1,15 +1,22 @@
 """Rows of memory maps, whose pages are given back once they are read."""
 
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
+from math import prod
 from typing import Any
 
-from fastloss.stream.columns import Columns, scattered
+import numpy as np
+
+from fastloss.stream import rows as shared
+from fastloss.stream.columns import Chosen, Columns, scattered
 from fastloss.stream.length import Length
-from fastloss.stream.pages import give_back, in_large_pages, map_of
+from fastloss.stream.pages import give_back, in_large_pages, map_of, shared_map_of
 from fastloss.stream.rows import Block
 from fastloss.stream.slices import Slices
+
+# Bytes of a map that are held while rows are copied from it.
+AT_ONCE = 1 << 26
 
 
 class Mapped(Slices):
@@ -24,38 +31,97 @@ class Mapped(Slices):
         The arrays.
     memory : int
         Bytes that may be held.
+    columns : sequence of int, optional
+        Which columns of X are meant, all by default.
+
+    Attributes
+    ----------
+    gap_bytes : int
+        Bytes of maps between the numbers of a row, such as the other columns of a wider array.
     """
 
-    def __init__(self, X: Any, y: Any, weight: Any = None, memory: int = sys.maxsize) -> None:
-        maps = [(array, m) for array in (X, y, weight) if (m := map_of(array)) is not None]
-        self._maps = {id(m): m for _, m in maps}
-        self._lengths = [Length(*pair) for pair in maps if pair[0].filename is not None]
-        for array, _ in maps:
+    gap_bytes: int
+
+    def __init__(
+        self,
+        X: Any,
+        y: Any,
+        weight: Any = None,
+        memory: int = sys.maxsize,
+        columns: Sequence[int] | None = None,
+    ) -> None:
+        arrays = [X, y, weight]
+        self._lengths = [Length(a, m) for a in arrays if (m := map_of(a)) is not None]
+        self._maps = {id(m): m for a in arrays if (m := shared_map_of(a)) is not None}
+        for array in arrays:
             in_large_pages(array)
-        pages = map_of(X)
-        if pages is not None and scattered(X, memory):
-            X = Columns(X, pages)
+        self._check()
+        numbers = range(prod(np.shape(X)[1:])) if columns is None else columns
+        self.gap_bytes = _gaps(arrays, len(numbers))
+        pages = shared_map_of(X)
+        if pages is not None and scattered(X, len(numbers), memory):
+            X = Columns(X, pages, numbers)
+        elif columns is not None:
+            X = Chosen(X, columns)
         super().__init__(X, y, weight)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the maps: what is pickled is their numbers."""
         return {**vars(self), "_maps": {}, "_lengths": []}
 
+    def row_bytes(self) -> int:
+        """Give the bytes of a row, and of what lies before the next one."""
+        return super().row_bytes() + self.gap_bytes
+
     def block(self, low: int, high: int) -> Block:
-        """Read the rows from ``low`` to before ``high``."""
-        self._check()
-        return super().block(low, high)
+        """Read the rows from ``low`` to before ``high``; of many, the pages are given back."""
+        shared.check_range(self.shape[0], low, high)
+        step = max(1, AT_ONCE // max(1, self.row_bytes()))
+        if high - low <= step:
+            return super().block(low, high)
+        room: list[Any] = []
+        for at in range(low, high, step):
+            arrays: list[Any] = list(super().block(at, min(high, at + step)))[1:]
+            room = room or [
+                None if a is None else np.empty_like(a, shape=(high - low, *a.shape[1:]))
+                for a in arrays
+            ]
+            for whole, part in zip(room, arrays, strict=True):
+                if part is not None:
+                    whole[at - low : at - low + len(part)] = part
+            self._give_back()
+        return Block(low, *room)
 
     def blocks(self, rows: int, low: int = 0) -> Generator[Block, None, None]:
         """Give blocks, see :meth:`fastloss.stream.rows.Rows.blocks`."""
         with closing(super().blocks(rows, low)) as blocks:
-            self._check()
             for block in blocks:
                 yield block
-                for pages in self._maps.values():
-                    give_back(pages)
-                self._check()
+                self._give_back()
+
+    def _read(self, rows: int, low: int) -> Generator[Block, None, None]:
+        self._check()
+        for block in super()._read(rows, low):
+            yield block
+            self._check()
 
     def _check(self) -> None:
         for length in self._lengths:
             length.check()
+
+    def _give_back(self) -> None:
+        for pages in self._maps.values():
+            give_back(pages)
+
+
+def _gaps(arrays: list[Any], columns: int) -> int:
+    """Give the bytes of maps that lie between the numbers of a row, and are mapped with them."""
+    pitch: dict[int, int] = {}
+    used: dict[int, int] = {}
+    for array, count in zip(arrays, (columns, 1, 1), strict=True):
+        pages = map_of(array)
+        if pages is not None and array.ndim:
+            k = id(pages)
+            pitch[k] = max(pitch.get(k, 0), abs(array.strides[0]))
+            used[k] = used.get(k, 0) + count * array.itemsize
+    return sum(max(0, pitch[k] - used[k]) for k in pitch)

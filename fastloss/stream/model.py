@@ -8,10 +8,11 @@ import numpy as np
 
 from fastloss.cpu import sums
 from fastloss.cpu.design import Design
-from fastloss.cpu.evaluate import total_of
+from fastloss.cpu.evaluate import sums_of_blocks
 from fastloss.cpu.layout import vector
 from fastloss.cpu.model import gram_of
 from fastloss.cpu.one_pass import OnePass
+from fastloss.cpu.sizes import BLOCK
 from fastloss.formulas import Formula
 from fastloss.model import (
     COEFFICIENTS,
@@ -28,6 +29,7 @@ from fastloss.scale import Spread
 from fastloss.stream.look import Glance, Look
 from fastloss.stream.measure import Measure
 from fastloss.stream.middle import Middle
+from fastloss.stream.pages import give_back, shared_map_of
 from fastloss.stream.piece import Piece
 from fastloss.stream.rows import Block, Rows
 from fastloss.stream.totals import Evaluation, Quadratic
@@ -40,6 +42,8 @@ RESULTS_SHARE = 0.25
 LOOK_SHARE = 0.0625
 # What is made for a row: residuals, their sizes, marks.
 RESULT_BYTES = 32
+# Weights that are added up at a time, whole blocks of a sum.
+WEIGHTS = 64 * BLOCK
 # Rows that show how X will lie.
 PROBE = 8
 
@@ -226,9 +230,9 @@ class StreamedModel(OnePass):
         parts, low = [], 0
         for weight in self._weights():
             check_each_weight(weight, low, self.where)
-            parts.append((total_of(weight, weight.dtype), 0.0))
+            parts.append(sums_of_blocks(weight, weight.dtype))
             low += weight.size
-        total = sums.total(np.array(parts))
+        total = sums.total(np.concatenate(parts))
         check_total_weight(total)
         return total
 
@@ -240,7 +244,11 @@ class StreamedModel(OnePass):
     def _weights(self) -> Iterator[Vector]:
         """Give the weights in order; a pass over all rows is needed where they lie with these."""
         if isinstance(self.weight, np.ndarray):
-            yield vector(self.weight)
+            pages = shared_map_of(self.weight)
+            for low in range(0, self.shape[0], WEIGHTS):
+                yield vector(self.weight[low : low + WEIGHTS])
+                if pages is not None:
+                    give_back(pages)
             return
         for piece in self._pieces():
             assert piece.weight is not None

@@ -1,18 +1,32 @@
-"""The pages of memory maps: which the system may hold in large pieces, and may have back."""
+"""The pages of memory maps: what they take, and what the system is told of them."""
 
 import mmap
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 
 def map_of(array: Any) -> mmap.mmap | None:
+    """Give the map that an array lies in."""
+    pages = getattr(array, "_mmap", None) if isinstance(array, np.memmap) else None
+    return pages if isinstance(pages, mmap.mmap) else None
+
+
+def shared_map_of(array: Any) -> mmap.mmap | None:
     """Give the map of an array's pages, unless they have changes that no file knows."""
-    if not isinstance(array, np.memmap) or array.mode == "c" or not hasattr(mmap, "MADV_DONTNEED"):
-        return None
-    pages: mmap.mmap | None = getattr(array, "_mmap", None)
-    return pages
+    shared = isinstance(array, np.memmap) and array.mode != "c" and hasattr(mmap, "MADV_DONTNEED")
+    return map_of(array) if shared else None
+
+
+def span(array: Any) -> int:
+    """Give the bytes from an array's first element to its last, gaps between rows too.
+
+    To touch a number maps what lies around it: 64 KiB, or 2 MiB of a system cache of large pages.
+    """
+    low, high = byte_bounds(array)
+    return int(high - low)
 
 
 def in_large_pages(array: Any) -> None:
@@ -24,7 +38,7 @@ def in_large_pages(array: Any) -> None:
     120: that many pages are mapped with 820 interruptions so, and with 5,200 where the system reads
     as it sees fit. To be read takes as long as by a program that does nothing else.
     """
-    pages = map_of(array)
+    pages = shared_map_of(array)
     if pages is not None and hasattr(mmap, "MADV_HUGEPAGE") and array.flags.c_contiguous:
         with suppress(OSError):  # a system without large pages
             pages.madvise(mmap.MADV_HUGEPAGE)

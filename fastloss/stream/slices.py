@@ -84,11 +84,13 @@ class Slices:
 
     def rows_within(self, budget: int) -> int:
         """Give the most rows to a block with which a pass holds about ``budget`` bytes."""
-        row = sum(stored.bytes_of(1) for stored in self._all())
-        beside = self.least_memory()
         # None is read ahead of what lies in memory.
         alive = 1 if self._in_memory() else shared.ALIVE
-        return shared.rows_within(budget, row, beside, alive)
+        return shared.rows_within(budget, self.row_bytes(), self.least_memory(), alive)
+
+    def row_bytes(self) -> int:
+        """Give the bytes of a row of a block."""
+        return sum(stored.bytes_of(1) for stored in self._all())
 
     def block(self, low: int, high: int) -> Block:
         """Read the rows from ``low`` to before ``high``."""

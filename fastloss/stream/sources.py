@@ -13,7 +13,7 @@ from fastloss.model import Model
 from fastloss.place import library, type_name
 from fastloss.stream.mapped import Mapped
 from fastloss.stream.model import StreamedModel
-from fastloss.stream.pages import in_large_pages
+from fastloss.stream.pages import in_large_pages, span
 from fastloss.stream.rows import Rows
 from fastloss.stream.slices import Slices
 from fastloss.stream.stored import has_slices
@@ -81,7 +81,7 @@ def _rows(X: Any, y: Any, weight: Any, memory: int) -> Rows | None:
         small = X.nbytes <= HELD * memory if hasattr(X, "nbytes") else False
         return None if small else Mapped(X, y, weight)
     if isinstance(X, np.memmap):
-        if X.nbytes > memory:
+        if span(X) > memory:
             return Mapped(X, y, weight, memory)
         for array in (X, y, weight):
             in_large_pages(array)

@@ -121,6 +121,29 @@ def test_an_array_whatever_column_is_the_target(
     same(found, expected)
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("features", ["0", "3,1"])
+def test_few_columns_of_a_wide_array_map_what_lies_between_them(
+    run, tmp_path, monkeypatch, order, features
+):
+    """Only in C order: columns of the other lie by themselves."""
+    wide = np.hstack([X, np.zeros((N, 60)), Y[:, None]])
+    np.save(tmp_path / "data.npy", np.asarray(wide, order=order))
+    options = [tmp_path / "data.npy", "--target", P + 60, "--features", features, "--json"]
+    expected = run("fit", *options).model
+    block_by_block, opened = [], streamed.open_rows
+
+    def open_rows(*given, **options):
+        block_by_block.append(opened(*given, **options) is not None)
+        return opened(*given, **options)
+
+    monkeypatch.setattr(streamed, "open_rows", open_rows)
+    limited = [*options, "--memory-limit", "2MB"]
+    same(run("fit", *limited).model, dict(expected))
+    same(run("fit", *limited, "--drop-missing").model, expected)
+    assert block_by_block == [order == "C", False]
+
+
 def test_what_fits_the_limit_is_read_whole(run, parquet, monkeypatch):
     monkeypatch.setattr(streamed.Data, "streamed", property(lambda data: data.X.nbytes < 0))
     assert run("fit", parquet, "--target", "y", "--json", "--memory-limit", "2MB").code == 0

@@ -2,8 +2,11 @@ import numpy as np
 import pytest
 
 import fastloss as fl
+from fastloss.cpu import sums
 from fastloss.cpu.elementwise import BLOCK
+from fastloss.cpu.evaluate import sums_of_blocks, total_of
 from fastloss.cpu.sums import TILE
+from fastloss.stream.model import WEIGHTS
 from tests import reference
 
 BOUND = 4.4e-16
@@ -61,3 +64,18 @@ def test_one_infinite_or_missing_residual_decides_the_sum(at, bad):
     terms[at] = bad
     total = fl.l1_loss(terms, np.zeros_like(terms), reduction="sum")
     np.testing.assert_equal(total, np.abs(bad))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1, BLOCK, BLOCK + 1, 5 * BLOCK + 77])
+def test_parts_of_whole_blocks_add_up_to_the_bits_of_the_whole(dtype, size):
+    for seed in range(20):
+        terms = 10 ** np.random.default_rng(seed).uniform(-5, 5, size).astype(dtype)
+        parts = [
+            sums_of_blocks(terms[k : k + 2 * BLOCK], terms.dtype) for k in range(0, size, 2 * BLOCK)
+        ]
+        assert sums.total(np.concatenate(parts)) == total_of(terms, terms.dtype)
+
+
+def test_weights_are_read_in_whole_blocks():
+    assert WEIGHTS % BLOCK == 0

@@ -1,5 +1,6 @@
 """Rows of memory maps, whose pages are given back."""
 
+import math
 import pickle
 
 import numpy as np
@@ -45,6 +46,35 @@ def test_pages_are_given_back(path):
     assert peak < X.nbytes // 3
 
 
+@pytest.mark.skipif(not in_memory(), reason="the system does not count them")
+def test_what_lies_between_the_rows_counts_too(path):
+    """Some columns of a wider map, which is mapped with them."""
+    few, y = np.load(path, mmap_mode="r").reshape(-1, 600)[:, :2], Y[: X.size // 600]
+    limit = X.nbytes // 6
+    objective = fl.LinearObjective(few, y, memory_limit=limit)
+    objective(np.zeros(2))  # loads kernels, which are files too
+    before, peaks = in_memory(), []
+    objective.model.watch = lambda *_: peaks.append(in_memory() - before)
+    found = objective(np.ones(2))
+    assert len(peaks) > 1
+    assert max(peaks) <= limit
+    np.testing.assert_allclose(found[0], fl.LinearObjective(few.copy(), y)(np.ones(2))[0])
+
+
+@pytest.mark.skipif(not in_memory(), reason="the system does not count them")
+def test_pages_of_weights_are_given_back_when_they_are_added_up(path, tmp_path):
+    weight = np.random.default_rng(0).uniform(1, 2, 1 << 23)
+    np.save(tmp_path / "weight.npy", weight)
+    mapped = np.load(tmp_path / "weight.npy", mmap_mode="r")
+    ones = np.ones((len(weight), 1), np.float32)
+    np.save(tmp_path / "ones.npy", ones)
+    before = in_memory()
+    given = np.load(tmp_path / "ones.npy", mmap_mode="r"), ones[:, 0]
+    objective = fl.LinearObjective(*given, weight=mapped, memory_limit=10**7)
+    assert in_memory() - before < weight.nbytes // 4
+    assert objective.model.count() == math.fsum(weight)
+
+
 def test_changes_that_no_file_knows_stay(path):
     changed = np.load(path, mmap_mode="c")
     changed[5] = -1.0
@@ -61,6 +91,33 @@ def test_changes_that_are_not_written_yet_stay(path):
     expected = X.copy()
     expected[5] = -1.0
     check_blocks(Mapped(changed, Y), expected, Y, None, 100_000)
+
+
+@pytest.mark.parametrize("memory", [10**9, 1], ids=["at once", "a few columns at a time"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_some_columns_are_taken_in_their_order(tmp_path, order, memory):
+    np.save(tmp_path / "X.npy", np.asarray(X[:9000], order=order))
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    columns = [11, 0, 3, 7, 1, 2, 5, 4, 10]
+    source = Mapped(mapped, Y[:9000], memory=memory, columns=columns)
+    check_blocks(source, X[:9000, columns], Y[:9000], None, 2000)
+    again = pickle.loads(pickle.dumps(source))
+    check_blocks(again, X[:9000, columns], Y[:9000], None, 2000)
+
+
+@pytest.mark.skipif(not in_memory(), reason="the system does not count them")
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_many_rows_are_copied_and_their_pages_given_back(tmp_path, monkeypatch, order):
+    monkeypatch.setattr("fastloss.stream.mapped.AT_ONCE", 1 << 20)
+    np.save(tmp_path / "X.npy", np.asarray(X, order=order))
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    source, before = Mapped(mapped, Y, weight=Y + 1), in_memory()
+    _, found, y, weight = source.block(7, len(X) - 7)
+    assert in_memory() - before < X.nbytes // 8
+    np.testing.assert_array_equal(found, X[7:-7])
+    np.testing.assert_array_equal(y, Y[7:-7])
+    np.testing.assert_array_equal(weight, Y[7:-7] + 1)
+    assert found.flags.f_contiguous is (order == "F")
 
 
 def test_it_can_be_sent_elsewhere(path):
@@ -92,13 +149,17 @@ def test_columns_that_lie_apart_are_read_into_blocks_of_their_order(wide):
 
 
 @pytest.mark.skipif(not in_memory(), reason="the system does not count them")
-def test_few_of_the_pages_of_columns_are_held(tmp_path):
+@pytest.mark.parametrize(
+    "rows", [np.s_[:], np.s_[::-1], np.s_[::2]], ids=["all", "reversed", "some"]
+)
+def test_few_of_the_pages_of_columns_are_held(tmp_path, rows):
     X = np.lib.format.open_memmap(
         tmp_path / "X.npy", "w+", np.float32, (1 << 18, 64), fortran_order=True
     )
     X[:] = 1.0
     X.flush()
-    source = Mapped(np.load(tmp_path / "X.npy", mmap_mode="r"), np.ones(len(X)), memory=10**8)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")[rows]
+    source = Mapped(mapped, np.ones(len(mapped)), memory=10**8)
     del X
     before, peak = in_memory(), 0
     for block in source.blocks(1 << 12):
@@ -114,7 +175,7 @@ def test_columns_of_a_map_give_the_bits_that_they_give_in_memory(tmp_path):
     X.T.tofile(tmp_path / "X")
     mapped = np.memmap(tmp_path / "X", float, "r", shape=X.shape, order="F")
     limit = int(0.9 * X.nbytes)
-    assert scattered(mapped, limit)
+    assert scattered(mapped, 40, limit)
     value, gradient = fl.LinearObjective(mapped, y, memory_limit=limit)(w)
     expected = fl.LinearObjective(X, y)(w)
     assert value == expected[0]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastloss as fl
-from fastloss.stream.pages import give_back, in_large_pages, map_of
+from fastloss.stream.pages import give_back, in_large_pages, shared_map_of
 
 X = np.arange(3e6, dtype=np.float32).reshape(-1, 4)
 
@@ -83,11 +83,11 @@ def test_pages_that_are_given_back_keep_their_numbers(mapped, mode):
     if mode == "r+":
         given[5] = -1.0
     before = given.copy()
-    give_back(map_of(given))
+    give_back(shared_map_of(given))
     np.testing.assert_array_equal(given, before)
 
 
 def test_what_is_no_map_of_a_file_is_left_alone(mapped):
     for array in (X, mapped(mode="c"), None, [1.0]):
-        assert map_of(array) is None
+        assert shared_map_of(array) is None
         in_large_pages(array)
