@@ -77,7 +77,7 @@ class Mapped(Slices):
         """Read the rows from ``low`` to before ``high``; of many, the pages are given back."""
         shared.check_range(self.shape[0], low, high)
         step = max(1, AT_ONCE // max(1, self.row_bytes()))
-        if high - low <= step:
+        if high - low <= step or not self._maps:
             return super().block(low, high)
         room: list[Any] = []
         for at in range(low, high, step):
