@@ -177,7 +177,9 @@ def test_columns_of_a_map_give_the_bits_that_they_give_in_memory(tmp_path):
     mapped = np.memmap(tmp_path / "X", float, "r", shape=X.shape, order="F")
     limit = int(0.9 * X.nbytes)
     assert scattered(mapped, 40, limit)
-    value, gradient = fl.LinearObjective(mapped, y, memory_limit=limit)(w)
+    objective = fl.LinearObjective(mapped, y, memory_limit=limit)
     expected = fl.LinearObjective(X, y)(w)
-    assert value == expected[0]
-    np.testing.assert_array_equal(gradient, expected[1])
+    for one in (objective, pickle.loads(pickle.dumps(objective))):
+        value, gradient = one(w)
+        assert value == expected[0]
+        np.testing.assert_array_equal(gradient, expected[1])
