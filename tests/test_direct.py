@@ -178,6 +178,28 @@ def test_weights_of_any_sum_are_treated_as_on_the_long_way(weight, method, reduc
     np.testing.assert_equal(call(), without_short_calls(monkeypatch, call))
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_weights_of_many_scales_have_the_sum_of_the_long_way(method, monkeypatch):
+    loss = fl.SmoothL1Loss()
+    x, y = pair(1000, np.float64)
+    for seed in range(50):
+        weight = 10 ** np.random.default_rng(seed).uniform(-8, 8, x.size)
+
+        def call(weight=weight):
+            return results(loss, method, x, y, weight)
+
+        np.testing.assert_equal(call(), without_short_calls(monkeypatch, call))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("shape", [(16, 1), (1, 16), (2, 8), (9,)])
+def test_weights_of_another_shape_are_refused(shape, method):
+    """The second length of (2, 8) is where compiled code would look for a step of 8 bytes."""
+    x, y = pair(16, np.float64)
+    with pytest.raises(ValueError, match="weight must broadcast to the residual's shape"):
+        results(fl.SmoothL1Loss(), method, x, y, np.ones(shape))
+
+
 @pytest.mark.parametrize("size", [10, BLOCK + 2])
 def test_read_only_arguments_are_taken_and_a_read_only_out_is_refused(size, short_calls):
     x, y = pair(size, np.float64)

@@ -59,7 +59,8 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Any]:
         )
     with local as address:
         try:
-            # A default one that an address stops stays Dask's scheduler, distributed 2026.8.
+            # No default: distributed 2026.8 would leave that in Dask's configuration, without a
+            # scheduler, where it refuses the address.
             client = Client(address, timeout=10, set_as_default=False)  # type: ignore[no-untyped-call]
         except (OSError, ValueError) as error:
             raise CommandError(f"no scheduler answers at {scheduler}: {error}") from None

@@ -119,16 +119,16 @@ class Weighted(Ready):
     _weighs = True
 
     def divisor(self, weight: Array) -> float | None:
-        """Give the sum of weights, exactly; None where the long way has to look at it.
+        """Give the sum of weights; None where a mean has no such divisor.
 
-        Which is where they are not in order, and where a mean has no such divisor.
+        Of weights that are not in order the kernel gives 0.
         """
-        exact, error, done = self._sum_of_weights(
+        exact, error, _ = self._sum_of_weights(
             self._itself, weight, None, None, 1.0, None, None, None, True, None, None
         )
         exact += error
         least = smallest_divisor(self._dtype)
-        return exact if done and least <= abs(exact) <= 1 / least else None
+        return exact if least <= abs(exact) <= 1 / least else None
 
     @cached_property
     def _itself(self) -> Any:

@@ -55,7 +55,6 @@ class Mapped(Slices):
         self._maps = {id(m): m for a in arrays if (m := shared_map_of(a)) is not None}
         for array in arrays:
             in_large_pages(array)
-        self._check()
         numbers = range(prod(np.shape(X)[1:])) if columns is None else columns
         self.gap_bytes = _gaps(arrays, len(numbers))
         pages = shared_map_of(X)

@@ -16,8 +16,9 @@ def map_of(array: Any) -> mmap.mmap | None:
 
 def shared_map_of(array: Any) -> mmap.mmap | None:
     """Give the map of an array's pages, unless they have changes that no file knows."""
-    shared = isinstance(array, np.memmap) and array.mode != "c" and hasattr(mmap, "MADV_DONTNEED")
-    return map_of(array) if shared else None
+    pages = map_of(array)
+    shared = pages is not None and array.mode != "c" and hasattr(mmap, "MADV_DONTNEED")
+    return pages if shared else None
 
 
 def span(array: Any) -> int:

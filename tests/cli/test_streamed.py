@@ -134,8 +134,9 @@ def test_few_columns_of_a_wide_array_map_what_lies_between_them(
     block_by_block, opened = [], streamed.open_rows
 
     def open_rows(*given, **options):
-        block_by_block.append(opened(*given, **options) is not None)
-        return opened(*given, **options)
+        found = opened(*given, **options)
+        block_by_block.append(found is not None)
+        return found
 
     monkeypatch.setattr(streamed, "open_rows", open_rows)
     limited = [*options, "--memory-limit", "2MB"]
