@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastloss.stream.copied import Copied
-from fastloss.stream.pages import give_back
+from fastloss.stream.pages import give_back, in_columns
 from fastloss.typing import Array
 
 # What touching a number maps at most.
@@ -81,5 +81,4 @@ class Chosen:
 
 def scattered(X: Any, count: int, memory: int) -> bool:
     """Whether so many columns of a map have rows in more places than a budget has room for."""
-    apart = X.ndim == 2 and abs(X.strides[0]) < abs(X.strides[1])
-    return bool(apart and count * AROUND > SHARE * memory)
+    return in_columns(X) and count * AROUND > SHARE * memory

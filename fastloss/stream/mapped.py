@@ -1,4 +1,4 @@
-"""Rows of memory maps, whose pages are given back once they are read."""
+"""Rows of memory maps, whose pages are read ahead, and given back once they are used."""
 
 import sys
 from collections.abc import Generator, Sequence
@@ -9,21 +9,31 @@ from typing import Any
 import numpy as np
 
 from fastloss.stream import rows as shared
+from fastloss.stream.ahead import ahead
 from fastloss.stream.columns import Chosen, Columns, scattered
 from fastloss.stream.length import Length
-from fastloss.stream.pages import give_back, in_large_pages, map_of, shared_map_of
+from fastloss.stream.pages import (
+    give_back,
+    in_large_pages,
+    map_of,
+    read_into_cache,
+    shared_map_of,
+    waits,
+)
 from fastloss.stream.rows import Block
 from fastloss.stream.slices import Slices
 
 # Bytes of a map that are held while rows are copied from it.
 AT_ONCE = 1 << 26
+# Bytes around a number that the system reads in any case: more between rows is not read ahead.
+AROUND = 1 << 16
 
 
 class Mapped(Slices):
     """Rows of arrays some of which are memory maps, see :class:`fastloss.stream.slices.Slices`.
 
     What the system has read from a file stays in its cache, but no longer counts as memory of this
-    process.
+    process. While it has to read, a thread waits for the next block's pages.
 
     Parameters
     ----------
@@ -53,10 +63,12 @@ class Mapped(Slices):
         arrays = [X, y, weight]
         self._lengths = [Length(a, m) for a in arrays if (m := map_of(a)) is not None]
         self._maps = {id(m): m for a in arrays if (m := shared_map_of(a)) is not None}
-        for array in arrays:
-            in_large_pages(array)
         numbers = range(prod(np.shape(X)[1:])) if columns is None else columns
         self.gap_bytes = _gaps(arrays, len(numbers))
+        near = self.gap_bytes <= AROUND
+        self._to_cache = [a for a in arrays if near and shared_map_of(a) is not None]
+        for array in arrays:
+            in_large_pages(array, in_blocks=True)
         pages = shared_map_of(X)
         if pages is not None and scattered(X, len(numbers), memory):
             X = Columns(X, pages, numbers)
@@ -66,7 +78,7 @@ class Mapped(Slices):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the maps: what is pickled is their numbers."""
-        return {**vars(self), "_maps": {}, "_lengths": []}
+        return {**vars(self), "_maps": {}, "_lengths": [], "_to_cache": []}
 
     def row_bytes(self) -> int:
         """Give the bytes of a row, and of what lies before the next one."""
@@ -93,10 +105,28 @@ class Mapped(Slices):
 
     def blocks(self, rows: int, low: int = 0) -> Generator[Block, None, None]:
         """Give blocks, see :meth:`fastloss.stream.rows.Rows.blocks`."""
-        with closing(super().blocks(rows, low)) as blocks:
+        blocks = super().blocks(rows, low)
+        if self._in_memory() and self._to_cache:
+            blocks = ahead(self._cached(blocks))
+        with closing(blocks):
             for block in blocks:
+                self._check()
                 yield block
                 self._give_back()
+
+    def _cached(self, blocks: Generator[Block, None, None]) -> Generator[Block, None, None]:
+        """Read blocks into the system's cache, as long as it has to read.
+
+        What is cached already would be touched in vain, on a core that kernels use.
+        """
+        known = waits()
+        with closing(blocks):
+            for block in blocks:
+                if (count := waits()) > known:
+                    known = count
+                    for array in self._to_cache:
+                        read_into_cache(array[block.low : block.low + block.y.size])
+                yield block
 
     def _read(self, rows: int, low: int) -> Generator[Block, None, None]:
         self._check()

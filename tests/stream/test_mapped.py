@@ -1,18 +1,27 @@
 """Rows of memory maps, whose pages are given back."""
 
+import ctypes
 import math
+import mmap
+import os
 import pickle
+import sys
+import time
+from contextlib import closing
 
 import numpy as np
 import pytest
+from numpy.lib.array_utils import byte_bounds
 
 import fastloss as fl
 from fastloss.stream.columns import AROUND, TOGETHER, scattered
 from fastloss.stream.mapped import Mapped
+from fastloss.stream.pages import PIECE, read_into_cache
 from tests.stream.checks import check_blocks
 
 X = np.arange(12e6, dtype=np.float32).reshape(-1, 12)
 Y = np.arange(1e6)
+POINTER = ctypes.POINTER(ctypes.c_ubyte)
 
 
 def in_memory():
@@ -125,6 +134,76 @@ def test_it_can_be_sent_elsewhere(path):
     check_blocks(
         pickle.loads(pickle.dumps(Mapped(np.load(path, mmap_mode="r"), Y))), X, Y, None, 10**6
     )
+
+
+# --- read ahead
+
+
+def cached(array):
+    """Which part of a map the system has in its cache."""
+    low, high = byte_bounds(array)
+    low -= low % mmap.PAGESIZE
+    pages = np.zeros(-(-(high - low) // mmap.PAGESIZE), np.uint8)
+    arguments = (ctypes.c_void_p(low), ctypes.c_size_t(high - low), pages.ctypes.data_as(POINTER))
+    assert ctypes.CDLL(None).mincore(*arguments) == 0
+    return (pages & 1).mean()
+
+
+def lose(path, array):
+    """Have the system lose a file, or skip the test."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    if cached(array) > 0.1:
+        pytest.skip("this file cannot be lost: it lies in memory, or is in use")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what it has cached")
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_the_next_block_is_read_while_the_caller_works(tmp_path, order):
+    n, p, rows = 6_000_000, 2, 2_000_000
+    np.save(tmp_path / "X.npy", np.asarray(np.arange(n * p).reshape(n, p), np.float64, order=order))
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    source = Mapped(mapped, Y[:1].repeat(n))
+    lose(tmp_path / "X.npy", mapped)
+    with closing(source.blocks(rows)) as blocks:
+        for _, block in zip(range(2), blocks, strict=False):
+            block.X.sum()
+        deadline = time.monotonic() + 60
+        while any(cached(c) < 1 for c in mapped[2 * rows :].T) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert all(cached(c) == 1 for c in mapped[2 * rows :].T)
+
+
+@pytest.mark.parametrize(("faults", "read"), [([0] * 9, []), ([0, 1, 1, 2, 2], [0, 2])])
+def test_what_is_cached_is_not_touched_ahead(path, monkeypatch, faults, read):
+    """A block is where the system has waited for a disk since the one before."""
+    found, counts = [], iter(faults)
+    monkeypatch.setattr("fastloss.stream.mapped.waits", lambda: next(counts))
+    monkeypatch.setattr("fastloss.stream.mapped.read_into_cache", found.append)
+    mapped = np.load(path, mmap_mode="r")
+    check_blocks(Mapped(mapped, Y), X, Y, None, 250_000)
+    assert [int(first[0, 0]) // (12 * 250_000) for first in found] == read
+
+
+@pytest.mark.skipif(not in_memory(), reason="the system does not count them")
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_what_is_read_ahead_does_not_count_as_memory(tmp_path, order):
+    np.save(tmp_path / "X.npy", np.asarray(X, order=order))
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    before = in_memory()
+    read_into_cache(mapped)
+    assert in_memory() - before <= PIECE
+    np.testing.assert_array_equal(mapped, X)
+
+
+def test_rows_far_apart_are_not_read_ahead(tmp_path, monkeypatch):
+    """What lies between them is not wanted."""
+    np.save(tmp_path / "X.npy", np.zeros((60, 20_000), np.float32))
+    far = np.load(tmp_path / "X.npy", mmap_mode="r")[:, :3]
+    monkeypatch.setattr("fastloss.stream.mapped.waits", iter(range(99)).__next__)
+    monkeypatch.setattr("fastloss.stream.mapped.read_into_cache", None)
+    check_blocks(Mapped(far, Y[:60]), np.zeros((60, 3)), Y[:60], None, 20)
 
 
 # --- columns all over a file

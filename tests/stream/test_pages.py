@@ -56,9 +56,17 @@ def test_maps_in_c_order_are_read_in_large_pages(mapped, mode, limit):
     assert told(given)
 
 
-@pytest.mark.parametrize(("order", "mode"), [("F", "r"), ("C", "c")])
-def test_others_are_not(mapped, order, mode):
-    given = mapped(order, mode)
+@pytest.mark.parametrize(("limit", "large"), [(10**9, False), (X.nbytes // 2, True)])
+def test_fortran_order_is_only_where_it_is_read_block_by_block(mapped, limit, large):
+    if not supported(mapped()):
+        pytest.skip("this system has no large pages")
+    given = mapped("F")
+    fl.LinearObjective(given, np.ones(len(X)), memory_limit=limit)
+    assert told(given) is large
+
+
+def test_changes_of_ones_own_are_left_alone(mapped):
+    given = mapped("C", "c")
     fl.LinearObjective(given, np.ones(len(X)), memory_limit=X.nbytes // 2)
     assert not told(given)
 
