@@ -74,11 +74,12 @@ class Mapped(Slices):
             X = Columns(X, pages, numbers)
         elif columns is not None:
             X = Chosen(X, columns)
+        self._arrays = X, y, weight
         super().__init__(X, y, weight)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out the maps: what is pickled is their numbers."""
-        return {**vars(self), "_maps": {}, "_lengths": [], "_to_cache": []}
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Send the numbers, which are no maps where they arrive."""
+        return Slices, self._arrays
 
     def row_bytes(self) -> int:
         """Give the bytes of a row, and of what lies before the next one."""

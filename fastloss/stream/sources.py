@@ -67,7 +67,7 @@ def within(rows: Rows, memory: int) -> Rows:
 
 def held(array: Any) -> Any:
     """Read an array that has to be read."""
-    return np.asarray(array[:]) if has_slices(array) else array
+    return np.asarray(array[:] if array.shape else array[()]) if has_slices(array) else array
 
 
 def _rows(X: Any, y: Any, weight: Any, memory: int) -> Rows | None:

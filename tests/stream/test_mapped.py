@@ -136,6 +136,13 @@ def test_it_can_be_sent_elsewhere(path):
     )
 
 
+@pytest.mark.parametrize("rows", [np.s_[:], np.s_[7:]])
+def test_an_objective_sends_each_number_once(path, rows):
+    """Not as the user's array and as what is read."""
+    objective = fl.LinearObjective(np.load(path, mmap_mode="r")[rows], Y[rows], memory_limit=10**7)
+    assert len(pickle.dumps(objective)) < 1.01 * (X.nbytes + Y.nbytes)
+
+
 # --- read ahead
 
 

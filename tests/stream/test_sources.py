@@ -134,3 +134,12 @@ def test_a_misaligned_array_is_read_where_it_lies(order, monkeypatch):
     expected = fl.LinearObjective(np.array(X, order=order), Y)(w)
     assert value == expected[0]
     assert_array_equal(grad, expected[1])
+
+
+@pytest.mark.parametrize("which", ["X", "y", "weight"])
+def test_single_numbers_are_refused_by_name(tmp_path, which):
+    given = {"X": np.ones((9, 2)), "y": np.ones(9), "weight": np.ones(9)}
+    with h5py.File(tmp_path / "data.h5", "w") as file:
+        file["number"] = 3.0
+        with pytest.raises(ValueError, match=rf"{which} .* got (the shape )?\(\)"):
+            fl.LinearObjective(**{**given, which: file["number"]})
