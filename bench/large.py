@@ -5,8 +5,8 @@ cache with the same rows in memory; Parquet with what pyarrow takes to read the 
 nothing with them; a map that the system has to read with reading the same bytes. Then fits of ever
 more rows, each in a process of its own that may hold no more than the budget.
 
-    python bench/large.py               six minutes, 10 GB in a temporary folder
-    python bench/large.py --quick       20 seconds, 0.5 GB
+    python bench/large.py               six minutes, 12 GB in a temporary folder
+    python bench/large.py --quick       20 seconds, 0.6 GB
 """
 
 import multiprocessing
@@ -56,6 +56,16 @@ class Files(NamedTuple):
     def memory_maps(self, n: int):
         X = np.memmap(self.folder / "X", np.float32, "r", shape=(n, COLUMNS))
         return X, np.memmap(self.folder / "y", np.float32, "r", shape=(n,))
+
+    def in_fortran_order(self, X):
+        """Write rows of X once more, by columns."""
+        path = self.folder / "columns"
+        columns = np.memmap(path, X.dtype, "w+", shape=X.shape[::-1])
+        for j, column in enumerate(X.T):
+            columns[j] = column
+        columns.flush()
+        forget(path)
+        return np.memmap(path, X.dtype, "r", shape=X.shape, order="F")
 
     @property
     def parquet(self) -> Path:
@@ -116,12 +126,23 @@ def objectives(files: Files, n: int) -> list[Row]:
     sizes = {files.folder / "X": X.nbytes, files.folder / "y": y.nbytes}
     mapped = fl.LinearObjective(X, y, memory_limit=budget)
     parquet = fl.LinearObjective(files.parquet, "y", memory_limit=budget)
+    columns = files.in_fortran_order(X)
+    mapped_columns = fl.LinearObjective(columns, y, memory_limit=budget)
     held = fl.LinearObjective(np.array(X), np.array(y))
-    values = [objective(w)[0] for objective in (held, mapped, parquet)]
+    held_columns = fl.LinearObjective(np.array(columns), np.array(y))
+    every = held, mapped, held_columns, mapped_columns, parquet
+    values = [objective(w)[0] for objective in every]
     assert np.ptp(values) <= 1e-12 * values[0]
     _read(files.parquet)
     pairs = [
         interleave({"in memory": lambda: held(w), "memory map": lambda: mapped(w)}, MAP_ROUNDS),
+        interleave(
+            {
+                "in memory, Fortran order": lambda: held_columns(w),
+                "memory map, Fortran order": lambda: mapped_columns(w),
+            },
+            MAP_ROUNDS,
+        ),
         interleave(
             {"pyarrow alone": lambda: _read(files.parquet), "Parquet": lambda: parquet(w)}, ROUNDS
         ),
