@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import Any, TypeVar, cast
 
+from fastloss.stream.pools import submit
+
 T = TypeVar("T")
 _END = object()
 
@@ -45,10 +47,10 @@ def ahead(items: Iterable[T], depth: int = 1) -> Generator[T, None, None]:
         # Leaving the pool joins its thread; that thread never waits for the consumer, only for
         # orders, so nothing here can hang.
         with ThreadPoolExecutor(1, "fastloss-ahead") as pool:
-            ordered = deque(pool.submit(make) for _ in range(depth))
+            ordered = deque(submit(pool, make) for _ in range(depth))
             try:
                 while (item := ordered.popleft().result()) is not _END:
-                    ordered.append(pool.submit(make))
+                    ordered.append(submit(pool, make))
                     yield cast(T, item)
             finally:
                 for order in ordered:

@@ -1,6 +1,5 @@
 """All columns of Parquet files, read by several threads."""
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
@@ -12,6 +11,7 @@ import pyarrow as pa
 from fastloss.parallelism import limit
 from fastloss.stream.batches import Batches
 from fastloss.stream.part import Part
+from fastloss.stream.pools import each
 from fastloss.typing import Vector
 
 # For each thread, so that one with wide columns keeps no other waiting.
@@ -50,7 +50,7 @@ class Parts:
 
     def take(self, rows: int) -> list[Vector]:
         """Give the next rows of each column, see :meth:`fastloss.stream.part.Part.take`."""
-        taken = list(self._pool.map(lambda part: part.take(rows), self._parts))
+        taken = each(self._pool, lambda part: part.take(rows), self._parts)
         columns = [taken[0][0]] * sum(map(len, taken))
         for its, some in zip(self._which, taken, strict=True):
             columns[its] = some
@@ -59,4 +59,4 @@ class Parts:
     def fill(self, outs: Sequence[Vector], most: int) -> None:
         """Copy the next rows of each column, see :meth:`fastloss.stream.part.Part.fill`."""
         jobs = (outs[its] for its in self._which)
-        deque(self._pool.map(lambda part, some: part.fill(some, most), self._parts, jobs), 0)
+        each(self._pool, lambda part, some: part.fill(some, most), self._parts, jobs)

@@ -6,7 +6,6 @@ of 1,000,000 x 300 in one row group took 27 s and 290 MB with a limit of 500 MB;
 and 830 MB.
 """
 
-from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import pyarrow as pa
 from fastloss.parallelism import limit
 from fastloss.stream.mapped import Mapped
 from fastloss.stream.parquet import Parquet
+from fastloss.stream.pools import each
 from fastloss.stream.tiles import MOST_ROWS, Tiles
 from fastloss.typing import Array
 
@@ -73,7 +73,7 @@ def _written(source: Parquet, memory: int) -> list[Tiles]:
                 tiles.write(low, first, columns)
 
     with ThreadPoolExecutor(threads, "fastloss-spill") as pool, _stopping(stop):
-        deque(pool.map(write, jobs), 0)
+        each(pool, write, jobs)
     for tiles in (X, *vectors):
         tiles.written()
     return [X, *vectors]
