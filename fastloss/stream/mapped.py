@@ -1,7 +1,7 @@
 """Rows of memory maps, whose pages are read ahead, and given back once they are used."""
 
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from math import prod
 from typing import Any
@@ -10,10 +10,11 @@ import numpy as np
 
 from fastloss.stream import rows as shared
 from fastloss.stream.ahead import ahead
-from fastloss.stream.columns import Chosen, Columns, scattered
+from fastloss.stream.columns import AROUND, Chosen, Columns, scattered
 from fastloss.stream.length import Length
 from fastloss.stream.pages import (
     give_back,
+    in_columns,
     in_large_pages,
     map_of,
     read_into_cache,
@@ -22,11 +23,14 @@ from fastloss.stream.pages import (
 )
 from fastloss.stream.rows import Block
 from fastloss.stream.slices import Slices
+from fastloss.typing import Array
 
 # Bytes of a map that are held while rows are copied from it.
 AT_ONCE = 1 << 26
 # Bytes around a number that the system reads in any case: more between rows is not read ahead.
-AROUND = 1 << 16
+NEAR = 1 << 16
+# Of a budget for blocks, these and what is mapped around the rows of columns.
+WITH_AROUND = 1.5
 
 
 class Mapped(Slices):
@@ -65,8 +69,6 @@ class Mapped(Slices):
         self._maps = {id(m): m for a in arrays if (m := shared_map_of(a)) is not None}
         numbers = range(prod(np.shape(X)[1:])) if columns is None else columns
         self.gap_bytes = _gaps(arrays, len(numbers))
-        near = self.gap_bytes <= AROUND
-        self._to_cache = [a for a in arrays if near and shared_map_of(a) is not None]
         for array in arrays:
             in_large_pages(array, in_blocks=True)
         pages = shared_map_of(X)
@@ -76,10 +78,20 @@ class Mapped(Slices):
             X = Chosen(X, columns)
         self._arrays = X, y, weight
         super().__init__(X, y, weight)
+        # Not what is copied, which the thread that copies reads.
+        seen = [a for a, s in zip(self._arrays, self._all(), strict=False) if s.in_memory]
+        near = self.gap_bytes <= NEAR
+        self._to_cache = [a for a in seen if near and shared_map_of(a) is not None]
+        self._around = sum(AROUND * a.shape[1] for a in self._to_cache if in_columns(a))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Send the numbers, which are no maps where they arrive."""
         return Slices, self._arrays
+
+    def rows_within(self, budget: int) -> int:
+        """Give the most rows to a block, fewer where much is mapped around them."""
+        left = int(WITH_AROUND * budget) - self._around
+        return super().rows_within(min(budget, max(left, budget // shared.LEAST_SHARE)))
 
     def row_bytes(self) -> int:
         """Give the bytes of a row, and of what lies before the next one."""
@@ -108,30 +120,25 @@ class Mapped(Slices):
         """Give blocks, see :meth:`fastloss.stream.rows.Rows.blocks`."""
         blocks = super().blocks(rows, low)
         if self._in_memory() and self._to_cache:
-            blocks = ahead(self._cached(blocks))
+            blocks = ahead(blocks)
         with closing(blocks):
             for block in blocks:
                 self._check()
                 yield block
                 self._give_back()
 
-    def _cached(self, blocks: Generator[Block, None, None]) -> Generator[Block, None, None]:
-        """Read blocks into the system's cache, as long as it has to read.
+    def _read(self, rows: int, low: int) -> Generator[Block, None, None]:
+        """Read blocks: into the system's cache what lies there, as long as it has to read.
 
         What is cached already would be touched in vain, on a core that kernels use.
         """
-        known = waits()
-        with closing(blocks):
-            for block in blocks:
-                if (count := waits()) > known:
-                    known = count
-                    for array in self._to_cache:
-                        read_into_cache(array[block.low : block.low + block.y.size])
-                yield block
-
-    def _read(self, rows: int, low: int) -> Generator[Block, None, None]:
         self._check()
+        known = waits()
         for block in super()._read(rows, low):
+            if (count := waits()) > known:
+                known = count
+                for array in self._to_cache:
+                    read_into_cache(array[block.low : block.low + block.y.size])
             yield block
             self._check()
 
@@ -142,6 +149,27 @@ class Mapped(Slices):
     def _give_back(self) -> None:
         for pages in self._maps.values():
             give_back(pages)
+
+
+def parts(vector: Array, count: int, memory: int) -> Iterator[Array]:
+    """Give ``count`` numbers at a time; of a memory map copies, whose pages are given back.
+
+    Of those, ``memory`` bytes may be held, which numbers may lie far apart in.
+    """
+    pages, shared_pages = map_of(vector), shared_map_of(vector)
+    if pages is None:
+        yield from (vector[low : low + count] for low in range(0, len(vector), count))
+        return
+    length = Length(vector, pages)
+    step = max(1, min(AT_ONCE, memory) // max(1, abs(vector.strides[0])))
+    for low in range(0, len(vector), count):
+        found: Array = np.empty(min(count, len(vector) - low), vector.dtype)
+        for at in range(0, len(found), step):
+            length.check()
+            found[at : at + step] = vector[low + at : low + at + step][: len(found) - at]
+            if shared_pages is not None:
+                give_back(shared_pages)
+        yield found
 
 
 def _gaps(arrays: list[Any], columns: int) -> int:

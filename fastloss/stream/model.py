@@ -27,9 +27,9 @@ from fastloss.parallelism import get_num_threads
 from fastloss.progress import Watch
 from fastloss.scale import Spread
 from fastloss.stream.look import Glance, Look
+from fastloss.stream.mapped import parts
 from fastloss.stream.measure import Measure
 from fastloss.stream.middle import Middle
-from fastloss.stream.pages import give_back, shared_map_of
 from fastloss.stream.piece import Piece
 from fastloss.stream.rows import Block, Rows
 from fastloss.stream.totals import Evaluation, Quadratic
@@ -43,7 +43,7 @@ LOOK_SHARE = 0.0625
 # What is made for a row: residuals, their sizes, marks.
 RESULT_BYTES = 32
 # Weights that are added up at a time, whole blocks of a sum.
-WEIGHTS = 64 * BLOCK
+WEIGHTS = 8 * BLOCK
 # Rows that show how X will lie.
 PROBE = 8
 
@@ -244,11 +244,8 @@ class StreamedModel(OnePass):
     def _weights(self) -> Iterator[Vector]:
         """Give the weights in order; a pass over all rows is needed where they lie with these."""
         if isinstance(self.weight, np.ndarray):
-            pages = shared_map_of(self.weight)
-            for low in range(0, self.shape[0], WEIGHTS):
-                yield vector(self.weight[low : low + WEIGHTS])
-                if pages is not None:
-                    give_back(pages)
+            memory = int(BLOCKS_SHARE * self._memory)
+            yield from map(vector, parts(self.weight, WEIGHTS, memory))
             return
         for piece in self._pieces():
             assert piece.weight is not None

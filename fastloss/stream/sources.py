@@ -12,7 +12,7 @@ from fastloss.cpu.design import lies_well
 from fastloss.model import Model
 from fastloss.place import library, type_name
 from fastloss.stream.mapped import Mapped
-from fastloss.stream.model import StreamedModel
+from fastloss.stream.model import RESULT_BYTES, StreamedModel
 from fastloss.stream.pages import in_large_pages, span
 from fastloss.stream.rows import Rows
 from fastloss.stream.slices import Slices
@@ -81,7 +81,8 @@ def _rows(X: Any, y: Any, weight: Any, memory: int) -> Rows | None:
         small = X.nbytes <= HELD * memory if hasattr(X, "nbytes") else False
         return None if small else Mapped(X, y, weight)
     if isinstance(X, np.memmap):
-        if span(X) > memory:
+        maps = [array for array in (X, y, weight) if isinstance(array, np.memmap)]
+        if sum(map(span, maps)) + RESULT_BYTES * len(X) > memory:
             return Mapped(X, y, weight, memory)
         for array in (X, y, weight):
             in_large_pages(array)

@@ -15,7 +15,7 @@ from numpy.lib.array_utils import byte_bounds
 
 import fastloss as fl
 from fastloss.stream.columns import AROUND, TOGETHER, scattered
-from fastloss.stream.mapped import Mapped
+from fastloss.stream.mapped import Mapped, parts
 from fastloss.stream.pages import PIECE, read_into_cache
 from tests.stream.checks import check_blocks
 
@@ -71,6 +71,27 @@ def test_what_lies_between_the_rows_counts_too(path):
 
 
 @pytest.mark.skipif(not in_memory(), reason="the system does not count them")
+def test_what_is_mapped_around_the_rows_of_columns_counts_too(tmp_path):
+    """As many columns as are read where they lie, of a file that the system has lost."""
+    limit, p = 64_000_000, 15
+    n = 3 * limit // 2 // 4 // p
+    columns = np.memmap(tmp_path / "X", np.float32, "w+", shape=(p, n))
+    columns[:] = np.arange(n)
+    columns.flush()
+    del columns
+    given, y = np.memmap(tmp_path / "X", np.float32, "r", shape=(n, p), order="F"), np.ones(n)
+    assert not scattered(given, p, limit)
+    objective = fl.LinearObjective(given, y, memory_limit=limit)
+    expected = objective(np.ones(p))[0]  # loads kernels, which are files
+    lose(tmp_path / "X", given)
+    before, peaks = in_memory(), []
+    objective.model.watch = lambda *_: peaks.append(in_memory() - before)
+    assert objective(np.ones(p))[0] == expected
+    assert len(peaks) > 1
+    assert max(peaks) <= 0.8 * limit
+
+
+@pytest.mark.skipif(not in_memory(), reason="the system does not count them")
 def test_pages_of_weights_are_given_back_when_they_are_added_up(path, tmp_path):
     weight = np.random.default_rng(0).uniform(1, 2, 1 << 23)
     np.save(tmp_path / "weight.npy", weight)
@@ -83,6 +104,42 @@ def test_pages_of_weights_are_given_back_when_they_are_added_up(path, tmp_path):
     objective = fl.LinearObjective(*given, weight=mapped, memory_limit=10**7)
     assert in_memory() - before < weight.nbytes // 4
     assert objective.model.count() == math.fsum(weight)
+
+
+@pytest.mark.skipif(not in_memory(), reason="the system does not count them")
+@pytest.mark.parametrize("step", [1, -1])
+def test_weights_that_lie_far_apart_take_no_more(path, step):
+    """A column of a wide map, all of which is mapped for it."""
+    wide = np.load(path, mmap_mode="r").reshape(-1, 60)[::step]
+    ones = np.ones((len(wide), 1))
+    fl.LinearObjective(ones, ones[:, 0], weight=wide[:, 1].copy())  # loads kernels, which are files
+    np.save(path.with_name("ones.npy"), ones)
+    given = np.load(path.with_name("ones.npy"), mmap_mode="r"), ones[:, 0]
+    before, limit = in_memory(), 10**6
+    objective = fl.LinearObjective(*given, weight=wide[:, 1], memory_limit=limit)
+    assert in_memory() - before <= 2 * limit
+    assert objective.model.count() == math.fsum(wide[:, 1])
+
+
+def test_weights_of_a_file_that_has_become_shorter_are_an_error(path, tmp_path):
+    weight = np.load(path, mmap_mode="r").reshape(-1)[: len(Y)]
+    np.save(tmp_path / "ones.npy", np.ones((len(Y), 1)))
+    os.truncate(path, 1000)
+    ones = np.load(tmp_path / "ones.npy", mmap_mode="r")
+    with pytest.raises(OSError, match="has become shorter"):
+        list(parts(weight, 1000, 10**6))
+    with pytest.raises(OSError, match="has become shorter"):
+        fl.LinearObjective(ones, Y, weight=weight, memory_limit=10**6)
+
+
+@pytest.mark.parametrize("step", [1, 7, -3])
+@pytest.mark.parametrize("mode", ["r", "c"])
+def test_parts_of_a_vector_are_its_numbers(path, mode, step):
+    for whole in (Y[::step], np.load(path, mmap_mode=mode)[::step, 3]):
+        for memory in (10**7, 1000):
+            found = list(parts(whole, 150_001, memory))
+            assert {len(part) for part in found[:-1]} <= {150_001}
+            np.testing.assert_array_equal(np.concatenate(found), whole)
 
 
 def test_changes_that_no_file_knows_stay(path):

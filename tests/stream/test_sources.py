@@ -143,3 +143,23 @@ def test_single_numbers_are_refused_by_name(tmp_path, which):
         file["number"] = 3.0
         with pytest.raises(ValueError, match=rf"{which} .* got (the shape )?\(\)"):
             fl.LinearObjective(**{**given, which: file["number"]})
+
+
+def test_maps_of_targets_and_weights_and_what_is_made_of_rows_count_too(tmp_path):
+    n = 100_000
+    np.save(tmp_path / "a.npy", np.ones((n, 2)))
+    wide = np.load(tmp_path / "a.npy", mmap_mode="r")
+    column, held = wide[:, 0], np.ones(n)
+
+    def streamed(y, weight, limit):
+        return isinstance(
+            fl.LinearObjective(wide, y, weight=weight, memory_limit=limit).model, StreamedModel
+        )
+
+    alone = wide.nbytes + 32 * n
+    assert not streamed(held, held, alone)
+    assert streamed(held, held, alone - 1)
+    for y, weight in ((column, held), (held, column)):
+        assert streamed(y, weight, alone)
+        assert not streamed(y, weight, alone + wide.nbytes)
+    assert streamed(column, column, alone + wide.nbytes)
