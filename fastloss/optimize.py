@@ -64,13 +64,13 @@ class LinearObjective(Objective):
     any number of threads. Where X or y holds NaN, value and gradient are NaN.
 
     What does not fit memory is read block by block at each evaluation, ahead of the kernels: a
-    ``numpy.memmap`` that is larger than ``memory_limit``; any object with a shape, a dtype and
-    slices, as those of zarr and h5py (read once and held if it takes a quarter of the limit at
-    most); and, as ``X``, the path of a Parquet file or of a folder of them, or a
-    ``pyarrow.dataset.Dataset``, whose columns ``y`` and ``weight`` then name; all others are
-    features. :class:`fastloss.stream.parquet.Parquet` chooses some, with None for ``y``. The bits
-    are those of the same rows in memory, in C order if they have to be converted and in Fortran
-    order if they come from Parquet, which holds columns, with a limit of 256 MB and more for an X
+    ``numpy.memmap`` that takes more than ``memory_limit``, with such of y and weights and 32 bytes
+    a row; any object with a shape, a dtype and slices, as those of zarr and h5py (read once and
+    held if it takes a quarter of the limit at most); and, as ``X``, the path of a Parquet file or
+    of a folder of them, or a ``pyarrow.dataset.Dataset``, whose columns ``y`` and ``weight`` then
+    name; all others are features. :class:`fastloss.stream.parquet.Parquet` chooses some, with None for ``y``. The bits
+    are those of the same rows in memory, in the order in which they lie (in Fortran order if they
+    come from Parquet, which holds columns), with a limit of 256 MB and more for an X
     of at most 16 times the limit and 16 bytes a row or more (a sum of weights may differ in the
     last one); with less memory blocks are cut, and results differ by rounding. What is in memory,
     but so that kernels cannot read it (columns with gaps, integers, another byte order), is
@@ -83,8 +83,8 @@ class LinearObjective(Objective):
     beyond an estimate. A warning says where chunks are so large that the limit cannot be kept.
     Parquet of so many columns, in so long row groups, that they would take more than half of the
     limit is written into a temporary file first, with a warning.
-    A memory map's pages come in pieces of up to some MB, in Fortran order for each column; those of
-    one that was opened in mode 'c' are not given back.
+    A memory map's pages come in pieces of up to some MB; those of one that was opened in mode 'c'
+    are not given back. Of limits below 100 MB up to 40 MB more may be taken.
 
     Of Dask arrays (X, y or the weights; NumPy arrays beside them are cut alike), rows are evaluated
     chunk by chunk where Dask's scheduler puts them, and only coefficients and sums travel. Nothing

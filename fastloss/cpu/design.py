@@ -63,7 +63,7 @@ class Design(NamedTuple):
         """Take X as it lies if it is float32 or float64 and its rows or columns are runs.
 
         Its elements may lie at any byte, as those do that a cluster's worker has received: kernels
-        load them by vectors, which processors allow.
+        load them by vectors, which processors allow. What is converted keeps its order.
 
         It may be some blocks of a larger X, ``like`` that one.
         """
@@ -75,7 +75,7 @@ class Design(NamedTuple):
             X = np.asarray(X)
         columns = X.flags.f_contiguous and not X.flags.c_contiguous
         if not X.flags.forc:
-            columns = not _has_runs(X) and _has_runs(X.T)
+            columns = not _has_runs(X) and (_has_runs(X.T) or in_columns(X))
         if like is not None:  # a single row lies in either order
             columns = like.columns
         matrix = X.T if columns else X
@@ -134,6 +134,11 @@ class Design(NamedTuple):
 def lies_well(X: Array) -> bool:
     """Whether X is read where it lies."""
     return X.dtype in NATIVE and (X.flags.forc or _has_runs(X) or _has_runs(X.T))
+
+
+def in_columns(array: Array) -> bool:
+    """Whether a matrix has its columns' numbers side by side, not its rows'."""
+    return bool(array.ndim == 2 and abs(array.strides[0]) < abs(array.strides[1]))
 
 
 def _has_runs(matrix: Array) -> bool:

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from fastloss.cpu.design import in_columns
 from fastloss.stream.copied import Copied
-from fastloss.stream.pages import give_back, in_columns
+from fastloss.stream.pages import give_back
 from fastloss.typing import Array
 
 # What touching a number maps at most.

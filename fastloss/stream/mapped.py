@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from fastloss.cpu.design import in_columns
 from fastloss.stream import rows as shared
 from fastloss.stream.ahead import ahead
 from fastloss.stream.columns import AROUND, Chosen, Columns, scattered
 from fastloss.stream.length import Length
 from fastloss.stream.pages import (
     give_back,
-    in_columns,
     in_large_pages,
     map_of,
     read_into_cache,

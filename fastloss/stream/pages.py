@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
+from fastloss.cpu.design import in_columns
 from fastloss.typing import Array
 
 resource: ModuleType | None
@@ -62,11 +63,6 @@ def in_large_pages(array: Any, in_blocks: bool = False) -> None:
     if pages is not None and suits and hasattr(mmap, "MADV_HUGEPAGE"):
         with suppress(OSError):  # a system without large pages
             pages.madvise(mmap.MADV_HUGEPAGE)
-
-
-def in_columns(array: Any) -> bool:
-    """Whether a matrix has its columns' numbers side by side, not its rows'."""
-    return bool(array.ndim == 2 and abs(array.strides[0]) < abs(array.strides[1]))
 
 
 def read_into_cache(array: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fastloss.arrays import precision
+from fastloss.cpu.design import in_columns
 from fastloss.cpu.sparse import is_sparse
 from fastloss.place import as_real, is_foreign, require_real
 from fastloss.stream.copied import Copied
@@ -58,7 +59,9 @@ class Stored:
 
     def empty(self, rows: int) -> Array:
         """Give memory for so many rows, in the array's order: kernels' bits depend on it."""
-        order: Literal["C", "F"] = "F" if isinstance(self.array, Copied) else "C"
+        array = self.array
+        apart = isinstance(array, Copied) or (isinstance(array, np.ndarray) and in_columns(array))
+        order: Literal["C", "F"] = "F" if apart else "C"
         return np.empty((rows, *self.shape[1:]), self.dtype, order)
 
     def read(self, low: int, out: Array) -> None:

@@ -16,6 +16,7 @@ from numpy.lib.array_utils import byte_bounds
 import fastloss as fl
 from fastloss.stream.columns import AROUND, TOGETHER, scattered
 from fastloss.stream.mapped import Mapped, parts
+from fastloss.stream.model import StreamedModel
 from fastloss.stream.pages import PIECE, give_back, read_into_cache
 from tests.stream.checks import check_blocks
 
@@ -332,3 +333,27 @@ def test_columns_of_a_map_give_the_bits_that_they_give_in_memory(tmp_path):
         value, gradient = one(w)
         assert value == expected[0]
         np.testing.assert_array_equal(gradient, expected[1])
+
+
+@pytest.mark.parametrize("shape", [(40_000, 40), (800_000, 2)], ids=["by columns", "by rows"])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize(
+    "seen",
+    [lambda X: X, lambda X: X[::-1], lambda X: X[::2], lambda X: X[:, ::-1]],
+    ids=["all", "rows backwards", "every other row", "columns backwards"],
+)
+@pytest.mark.parametrize("dtype", ["<f4", "<f8", ">f8", "<i8"])
+def test_bits_are_those_in_memory_whatever_is_converted(tmp_path, dtype, seen, order, shape):
+    """What is converted keeps its order, here as there."""
+    rng = np.random.default_rng(0)
+    X = np.asarray(rng.normal(0, 1e6, shape), dtype, order=order)
+    np.save(tmp_path / "X.npy", X)
+    given = seen(np.load(tmp_path / "X.npy", mmap_mode="r"))
+    y, w = rng.normal(0, 1e6, len(given)), rng.standard_normal(shape[1])
+    limit = int(0.9 * np.ptp(byte_bounds(given)))
+    objective = fl.LinearObjective(given, y, memory_limit=limit)
+    assert isinstance(objective.model, StreamedModel)
+    expected = fl.LinearObjective(seen(X), y)(w)
+    value, gradient = objective(w)
+    assert value == expected[0]
+    np.testing.assert_array_equal(gradient, expected[1])
