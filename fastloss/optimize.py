@@ -68,12 +68,12 @@ class LinearObjective(Objective):
     a row; any object with a shape, a dtype and slices, as those of zarr and h5py (read once and
     held if it takes a quarter of the limit at most); and, as ``X``, the path of a Parquet file or
     of a folder of them, or a ``pyarrow.dataset.Dataset``, whose columns ``y`` and ``weight`` then
-    name; all others are features. :class:`fastloss.stream.parquet.Parquet` chooses some, with None for ``y``. The bits
-    are those of the same rows in memory, in the order in which they lie (in Fortran order if they
-    come from Parquet, which holds columns), with a limit of 256 MB and more for an X
-    of at most 16 times the limit and 16 bytes a row or more (a sum of weights may differ in the
-    last one); with less memory blocks are cut, and results differ by rounding. What is in memory,
-    but so that kernels cannot read it (columns with gaps, integers, another byte order), is
+    name; all others are features. :class:`fastloss.stream.parquet.Parquet` chooses some, with None
+    for ``y``. The bits are those of the same rows in memory, in the order in which they lie (in
+    Fortran order if they come from Parquet, which holds columns), with a limit of 256 MB and more
+    for an X of at most 16 times the limit and 16 bytes a row or more (a sum of weights may differ
+    in the last one); with less memory blocks are cut, and results differ by rounding. What is in
+    memory, but so that kernels cannot read it (columns with gaps, integers, another byte order), is
     converted by blocks, too, if the copy would take more than 32 MB.
 
     ``memory_limit`` counts what reading needs: two blocks (three of Parquet), or the pages of one
