@@ -64,6 +64,7 @@ class Files(NamedTuple):
         for j, column in enumerate(X.T):
             columns[j] = column
         columns.flush()
+        del columns  # what is mapped is not forgotten
         forget(path)
         return np.memmap(path, X.dtype, "r", shape=X.shape, order="F")
 

@@ -59,8 +59,9 @@ def in_large_pages(array: Any, in_blocks: bool = False) -> None:
         side is left alone, too: what is read is not what is touched next.
     """
     pages = shared_map_of(array)
-    suits = array.flags.c_contiguous or (in_blocks and in_columns(array)) if pages else False
-    if pages is not None and suits and hasattr(mmap, "MADV_HUGEPAGE"):
+    if pages is None or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return
+    if array.flags.c_contiguous or (in_blocks and in_columns(array)):
         with suppress(OSError):  # a system without large pages
             pages.madvise(mmap.MADV_HUGEPAGE)
 
@@ -71,8 +72,7 @@ def read_into_cache(array: Any) -> None:
     They count as memory of this process for no longer than a piece of them is read.
     """
     pages = shared_map_of(array)
-    if pages is None:
-        return
+    assert pages is not None
     own: Array = np.frombuffer(pages, np.uint8)
     start = own.ctypes.data
     for line in array.T if in_columns(array) else [array]:

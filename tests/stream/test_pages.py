@@ -1,6 +1,8 @@
 """What the system is told of a memory map's pages."""
 
 import mmap
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -97,6 +99,24 @@ def test_pages_that_are_given_back_keep_their_numbers(mapped, mode):
     before = given.copy()
     give_back(shared_map_of(given))
     np.testing.assert_array_equal(given, before)
+
+
+WITHOUT = """
+import sys
+sys.modules["resource"] = None
+import numpy as np, fastloss as fl
+X = np.load(sys.argv[1], mmap_mode="r")
+print(fl.LinearObjective(X, np.zeros(len(X)), memory_limit=10**7)(np.ones(4))[0])
+"""
+
+
+def test_a_system_that_does_not_count_waits_reads_all_the_same(mapped):
+    """Windows has no such module: nothing is read ahead there."""
+    path = mapped().filename
+    done = subprocess.run([sys.executable, "-c", WITHOUT, path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    expected = fl.LinearObjective(X, np.zeros(len(X)))(np.ones(4))[0]
+    assert float(done.stdout) == pytest.approx(expected, rel=1e-14)
 
 
 def test_what_is_no_map_of_a_file_is_left_alone(mapped):
