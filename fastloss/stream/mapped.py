@@ -163,10 +163,11 @@ def parts(vector: Array, count: int, memory: int) -> Iterator[Array]:
     length = Length(vector, pages)
     step = max(1, min(AT_ONCE, memory) // max(1, abs(vector.strides[0])))
     for low in range(0, len(vector), count):
-        found: Array = np.empty(min(count, len(vector) - low), vector.dtype)
-        for at in range(0, len(found), step):
+        part = vector[low : low + count]
+        found: Array = np.empty(len(part), part.dtype)
+        for at in range(0, len(part), step):
             length.check()
-            found[at : at + step] = vector[low + at : low + at + step][: len(found) - at]
+            found[at : at + step] = part[at : at + step]
             if shared_pages is not None:
                 give_back(shared_pages)
         yield found

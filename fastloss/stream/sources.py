@@ -80,7 +80,7 @@ def _rows(X: Any, y: Any, weight: Any, memory: int) -> Rows | None:
     if has_slices(X):
         small = X.nbytes <= HELD * memory if hasattr(X, "nbytes") else False
         return None if small else Mapped(X, y, weight)
-    if isinstance(X, np.memmap):
+    if isinstance(X, np.memmap) and X.ndim == 2:
         maps = [array for array in (X, y, weight) if isinstance(array, np.memmap)]
         if sum(map(span, maps)) + RESULT_BYTES * len(X) > memory:
             return Mapped(X, y, weight, memory)

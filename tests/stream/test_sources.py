@@ -145,6 +145,14 @@ def test_single_numbers_are_refused_by_name(tmp_path, which):
             fl.LinearObjective(**{**given, which: file["number"]})
 
 
+@pytest.mark.parametrize("shape", [(), (9,), (9, 2, 1)])
+def test_maps_that_are_no_matrix_are_refused_by_name(tmp_path, shape):
+    np.save(tmp_path / "X.npy", np.ones(shape))
+    given = np.load(tmp_path / "X.npy", mmap_mode="r")
+    with pytest.raises(ValueError, match="X must have two dimensions, got the shape"):
+        fl.LinearObjective(given, np.ones(9))
+
+
 def test_maps_of_targets_and_weights_and_what_is_made_of_rows_count_too(tmp_path):
     n = 100_000
     np.save(tmp_path / "a.npy", np.ones((n, 2)))
