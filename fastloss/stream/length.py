@@ -3,10 +3,7 @@
 import mmap
 from typing import Any
 
-import numpy as np
-from numpy.lib.array_utils import byte_bounds
-
-from fastloss.typing import Array
+from fastloss.stream.pages import place
 
 
 class Length:
@@ -21,11 +18,10 @@ class Length:
     """
 
     def __init__(self, array: Any, pages: mmap.mmap) -> None:
-        base: Array = np.frombuffer(pages, np.uint8)
         # Of a part of a map, NumPy's own offset is that of the whole.
         start = array.offset - array.offset % mmap.ALLOCATIONGRANULARITY
         self._path, self._pages = array.filename, pages
-        self._end = start + byte_bounds(array)[1] - base.ctypes.data
+        self._end = start + place(array, pages)[1]
 
     def check(self) -> None:
         """Raise OSError if the file is too short: the process would die of a bus error."""

@@ -34,6 +34,13 @@ def shared_map_of(array: Any) -> mmap.mmap | None:
     return pages if shared else None
 
 
+def place(array: Any, pages: mmap.mmap) -> tuple[int, int]:
+    """Give the bytes of a map between which an array's elements lie."""
+    whole: Array = np.frombuffer(pages, np.uint8)
+    low, high = byte_bounds(array)
+    return int(low - whole.ctypes.data), int(high - whole.ctypes.data)
+
+
 def span(array: Any) -> int:
     """Give the bytes from an array's first element to its last, gaps between rows too.
 
@@ -74,9 +81,8 @@ def read_into_cache(array: Any) -> None:
     pages = shared_map_of(array)
     assert pages is not None
     own: Array = np.frombuffer(pages, np.uint8)
-    start = own.ctypes.data
     for line in array.T if in_columns(array) else [array]:
-        low, high = (at - start for at in byte_bounds(line))
+        low, high = place(line, pages)
         for at in range(low - low % mmap.PAGESIZE, high, PIECE):
             # Of some hundred numbers and more, NumPy lets other threads go on.
             own[at : min(at + PIECE, high) : mmap.PAGESIZE].max()
