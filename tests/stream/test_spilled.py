@@ -4,7 +4,9 @@ import gc
 import os
 import pickle
 import tempfile
+from itertools import count
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pyarrow as pa
@@ -143,12 +145,18 @@ def test_a_file_that_cannot_be_read_is_named_and_the_others_are_let_be(folder):
 def test_ctrl_c_ends_it_and_leaves_no_file(folder, monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "here"))
     (tmp_path / "here").mkdir()
+    stopping = Event()
+    monkeypatch.setattr(spilled, "Event", lambda: stopping)
     written = []
+    turns = count(1)
 
     def write(tiles, low, first, columns):
-        written.append(low)
-        if len(written) == 5:
+        turn = next(turns)
+        written.append(turn)
+        if turn == 5:
             raise KeyboardInterrupt
+        # What another thread was at meanwhile is written, and then nothing more.
+        assert turn < 5 or stopping.wait(60)
 
     monkeypatch.setattr(tiles.Tiles, "write", write)
     with pytest.raises(KeyboardInterrupt):
