@@ -80,7 +80,7 @@ def test_few_rows_of_which_some_are_far_off_do_not_stop_it(seed):
         np.testing.assert_allclose(result.x, [2, -1, 1], atol=0.5)
 
 
-@pytest.mark.parametrize("one_sided", [False, True])
+@pytest.mark.parametrize("one_sided", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_more_outliers_than_other_rows_end_at_a_minimum(one_sided):
     rng = np.random.default_rng(0)
     X, coef = rng.standard_normal((20_000, 20)), rng.standard_normal(20)
