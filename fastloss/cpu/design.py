@@ -21,8 +21,8 @@ TILE_ROWS = 1024
 SPARSE_TILE_BYTES = 1 << 17
 # In Fortran order, a tile takes so many bytes of each column, a page: runs of memory that are worth
 # their start. 32 columns of float32 are read at 0.79 of the speed of reading alone in runs of 1 KB,
-# at 0.85 so. But a tile should fit a share of the third-level cache: 5,000 columns of float64 are
-# read at 0.71 so, at 0.60 in tiles of 4 MB, 0.51 of 6 MB.
+# at 0.82 so. But a tile should fit a share of the third-level cache: 5,000 columns of float64 are
+# read at 0.69 so, at 0.63 in tiles of 4 MB, 0.51 of 6 MB.
 COLUMN_RUN_BYTES = 1 << 12
 COLUMN_TILE_BYTES = 3 << 20
 # Blocks of rows, which have partial results of their own: enough for many threads, and 5 MB of

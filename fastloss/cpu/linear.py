@@ -44,10 +44,10 @@ def _predict_dense(
 ) -> None:
     p = w.size - 1
     out[:] = w[p]
-    if columns is None:
-        dots(A, low, high, 0, p, w[:p], out, None, (high - low) * _pitch(A))
-    else:
+    if columns is not None:
         add_rows(A, 0, p, low, high, w, out, _near(A, p, low, high), high - low + LAST)
+    else:
+        dots(A, low, high, 0, p, w[:p], out, None, (high - low) * _pitch(A))
 
 
 def gather(A: Any, columns: bool | None, low: int, high: int, slopes: Vector, out: Vector) -> None:
@@ -60,10 +60,10 @@ def _gather_dense(
     A: Any, columns: bool | None, low: int, high: int, slopes: Vector, out: Vector
 ) -> None:
     p = out.size - 1
-    if columns is None:
-        combine(A, low, high, 0, p, slopes, out[:p], None, (high - low) * _pitch(A))
-    else:
+    if columns is not None:
         dots(A, 0, p, low, high, slopes, out, _near(A, p, low, high), high - low + LAST)
+    else:
+        combine(A, low, high, 0, p, slopes, out[:p], None, (high - low) * _pitch(A))
     out[p] += summed(slopes)
 
 
