@@ -79,8 +79,8 @@ class LinearObjective(Objective):
     ``memory_limit`` counts what reading needs: two blocks (three of Parquet), or the pages of one
     of a memory map, chunks, rows that are kept as a sample, residuals of a block. It does not count
     y and weights that are in memory, results, compiled code (50 MB and more where it is compiled
-    anew), the 8 MB blocks that more than 256 columns are multiplied out in, and what Arrow keeps
-    beyond an estimate. A warning says where chunks are so large that the limit cannot be kept.
+    anew), the 8 MB blocks that more than 256 columns are multiplied out in, and what Arrow and zarr
+    keep beyond an estimate. A warning says where chunks are so large that the limit cannot be kept.
     Parquet of so many columns, in so long row groups, that they would take more than half of the
     limit is written into a temporary file first, with a warning.
     A memory map's pages come in pieces of up to some MB; those of one that was opened in mode 'c'

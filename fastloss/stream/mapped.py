@@ -29,8 +29,6 @@ from fastloss.typing import Array
 AT_ONCE = 1 << 26
 # Bytes around a number that the system reads in any case: more between rows is not read ahead.
 NEAR = 1 << 16
-# Of a budget for blocks, these and what is mapped around the rows of columns.
-WITH_AROUND = 1.5
 
 
 class Mapped(Slices):
@@ -77,12 +75,13 @@ class Mapped(Slices):
         elif columns is not None:
             X = Chosen(X, columns)
         self._arrays = X, y, weight
-        super().__init__(X, y, weight)
+        super().__init__(X, y, weight, memory)
         # Not what is copied, which the thread that copies reads.
         seen = [a for a, s in zip(self._arrays, self._all(), strict=False) if s.in_memory]
-        near = self.gap_bytes <= NEAR
-        self._to_cache = [a for a in seen if near and shared_map_of(a) is not None]
-        self._around = sum(AROUND * a.shape[1] for a in self._to_cache if in_columns(a))
+        maps = [a for a in seen if shared_map_of(a) is not None]
+        self._to_cache = maps if self.gap_bytes <= NEAR else []
+        # At both ends, and as a rule about half of it.
+        self._around = AROUND * sum(a.shape[1] if in_columns(a) else 2 for a in maps)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Send the numbers, which are no maps where they arrive."""
@@ -90,8 +89,7 @@ class Mapped(Slices):
 
     def rows_within(self, budget: int) -> int:
         """Give the most rows to a block, fewer where much is mapped around them."""
-        left = int(WITH_AROUND * budget) - self._around
-        return super().rows_within(min(budget, max(left, budget // shared.LEAST_SHARE)))
+        return super().rows_within(max(budget - self._around, budget // shared.LEAST_SHARE))
 
     def row_bytes(self) -> int:
         """Give the bytes of a row, and of what lies before the next one."""

@@ -36,12 +36,11 @@ from fastloss.stream.totals import Evaluation, Quadratic
 from fastloss.stream.turned import Turned
 from fastloss.typing import Array, Vector
 
-# Of the budget: what blocks may take, what kernels make of one, and the rows that are kept.
-BLOCKS_SHARE = 0.5
-RESULTS_SHARE = 0.25
+# Of the budget: what blocks may take with what is made of one, the rows that are kept, and weights
+# of a map, which takes some pages around them.
+BLOCKS_SHARE = 0.8
 LOOK_SHARE = 0.0625
-# What is made for a row: residuals, their sizes, marks.
-RESULT_BYTES = 32
+WEIGHTS_SHARE = 0.5
 # Weights that are added up at a time, whole blocks of a sum.
 WEIGHTS = 8 * BLOCK
 # Rows that show how X will lie.
@@ -94,7 +93,6 @@ class StreamedModel(OnePass):
         suits = self._rows.block_bytes // (max(p, 1) * self._rows.dtype.itemsize)
         most = min(
             self._rows.rows_within(int(BLOCKS_SHARE * memory)),
-            int(RESULTS_SHARE * memory) // RESULT_BYTES,
             max(suits, get_num_threads() * self._like.rows),
         )
         whole = self._like.rows if most >= self._like.rows else self._like.tile
@@ -244,7 +242,7 @@ class StreamedModel(OnePass):
     def _weights(self) -> Iterator[Vector]:
         """Give the weights in order; a pass over all rows is needed where they lie with these."""
         if isinstance(self.weight, np.ndarray):
-            memory = int(BLOCKS_SHARE * self._memory)
+            memory = int(WEIGHTS_SHARE * self._memory)
             yield from map(vector, parts(self.weight, WEIGHTS, memory))
             return
         for piece in self._pieces():

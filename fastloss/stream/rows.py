@@ -15,6 +15,8 @@ from fastloss.typing import Array, Vector
 ALIVE = 2
 # Blocks have this part of a budget at least.
 LEAST_SHARE = 4
+# What kernels make of a row: residuals, their sizes, marks.
+RESULT_BYTES = 32
 
 
 class Block(NamedTuple):
@@ -51,8 +53,9 @@ class Rows(Protocol):
     def rows_within(self, budget: int) -> int:
         """Give the most rows to a block with which a pass holds about ``budget`` bytes.
 
-        Both the blocks and what is held beside them, such as chunks, which may leave too little
-        of a small budget: blocks have a quarter of it, and a row, whatever that comes to.
+        The blocks, what kernels make of one, and what is held beside them, such as chunks, which
+        may leave too little of a small budget: blocks have a quarter of it, and a row, whatever
+        that comes to.
         """
 
     def least_memory(self) -> int:
@@ -92,7 +95,7 @@ def rows_within(budget: int, row: int, beside: int, alive: int = ALIVE) -> int:
     """Give the rows to a block, of ``row`` bytes each, and ``beside`` bytes beside the blocks."""
     # A pass over blocks of a row each would never end.
     left = max(budget - beside, budget // LEAST_SHARE)
-    return max(1, left // (alive * row))
+    return max(1, left // (alive * row + RESULT_BYTES))
 
 
 def check_range(n: int, low: int, high: int) -> None:

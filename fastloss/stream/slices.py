@@ -1,5 +1,6 @@
 """Rows of arrays that are read by slices: zarr, h5py, memory maps, NumPy."""
 
+import sys
 from collections.abc import Generator
 from typing import Any
 
@@ -36,6 +37,8 @@ class Slices:
         The targets, of shape (n,).
     weight : array-like, optional
         One for each row.
+    memory : int
+        Bytes that may be held.
 
     Raises
     ------
@@ -45,12 +48,12 @@ class Slices:
         If the shapes do not fit.
     """
 
-    def __init__(self, X: Any, y: Any, weight: Any = None) -> None:
-        self._X = Stored("X", X)
+    def __init__(self, X: Any, y: Any, weight: Any = None, memory: int = sys.maxsize) -> None:
+        self._X = Stored("X", X, memory)
         check_matrix(self._X.shape)
-        self._vectors = [Stored("y", y)]
+        self._vectors = [Stored("y", y, memory)]
         if weight is not None:
-            self._vectors.append(Stored("weight", weight))
+            self._vectors.append(Stored("weight", weight, memory))
         for vector in self._vectors:
             check_vector(vector.name, vector.shape, self._X.shape[0])
 

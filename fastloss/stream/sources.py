@@ -12,9 +12,9 @@ from fastloss.cpu.design import lies_well
 from fastloss.model import Model
 from fastloss.place import library, type_name
 from fastloss.stream.mapped import Mapped
-from fastloss.stream.model import RESULT_BYTES, StreamedModel
+from fastloss.stream.model import StreamedModel
 from fastloss.stream.pages import in_large_pages, span
-from fastloss.stream.rows import Rows
+from fastloss.stream.rows import RESULT_BYTES, Rows
 from fastloss.stream.slices import Slices
 from fastloss.stream.stored import has_slices
 from fastloss.typing import Array
@@ -79,7 +79,7 @@ def _rows(X: Any, y: Any, weight: Any, memory: int) -> Rows | None:
         return _parquet(X, y, weight)
     if has_slices(X):
         small = X.nbytes <= HELD * memory if hasattr(X, "nbytes") else False
-        return None if small else Mapped(X, y, weight)
+        return None if small else Mapped(X, y, weight, memory)
     if isinstance(X, np.memmap) and X.ndim == 2:
         maps = [array for array in (X, y, weight) if isinstance(array, np.memmap)]
         if sum(map(span, maps)) + RESULT_BYTES * len(X) > memory:
@@ -87,7 +87,7 @@ def _rows(X: Any, y: Any, weight: Any, memory: int) -> Rows | None:
         for array in (X, y, weight):
             in_large_pages(array)
     if isinstance(X, np.ndarray) and X.ndim == 2 and _copy_bytes(X) > COPY_BYTES:
-        return Slices(X, y, weight)
+        return Slices(X, y, weight, memory)
     return None
 
 

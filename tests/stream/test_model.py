@@ -210,6 +210,14 @@ def test_what_kernels_cannot_read_is_converted_by_blocks(change):
     np.testing.assert_allclose(gradient, expected[1], rtol=1e-9)
 
 
+def test_blocks_and_what_is_made_of_them_take_most_of_the_limit(tmp_path):
+    X, y, _ = problem(N, 5)
+    objective = streamed(in_hdf5(tmp_path, X), y)
+    rows = objective.model._step
+    held = 2 * (rows * (X[:1].nbytes + y[:1].nbytes)) + 32 * rows
+    assert 0.5 * LEAST < held < 0.8 * LEAST
+
+
 @pytest.mark.parametrize(("n", "p"), [(1, 3), (2, 1), (9, 0), (700, 2)])
 def test_few_rows(n, p):
     X, y, _ = problem(n, p)
