@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.page import MACHINE, put, table
+from tests.foreground import hear_interrupts
 from tests.hazards.attempt import attempt
 from tests.hazards.outcome import Outcome
 from tests.hazards.registry import HAZARDS
@@ -113,6 +114,7 @@ def write(path, found):
 
 
 def main():
+    hear_interrupts()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one attempt at each: three minutes")
     parser.add_argument("--times", type=int, help="attempts at each")

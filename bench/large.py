@@ -17,6 +17,8 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from functools import partial
 from itertools import starmap
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,6 +46,11 @@ DISK_ROUNDS = 5
 BLOCK = 1_000_000
 GROUP = 250_000
 OUTLIERS = 10
+# What is fastest to read, and how pyarrow writes if nothing is said: snappy, dictionaries.
+PARQUET: dict[str, dict[str, Any]] = {
+    "uncompressed": {"compression": "none", "use_dictionary": False},
+    "by default": {},
+}
 
 Row = dict[str, Any]
 
@@ -68,22 +75,24 @@ class Files(NamedTuple):
         forget(path)
         return np.memmap(path, X.dtype, "r", shape=X.shape, order="F")
 
-    @property
-    def parquet(self) -> Path:
-        return self.folder / "rows.parquet"
+    def parquet(self, kind: str) -> Path:
+        return self.folder / f"{kind}.parquet"
 
 
 def write(files: Files, n: int, in_parquet: int) -> None:
-    """Write ``n`` rows to two plain files, and the first ones to Parquet, uncompressed."""
+    """Write ``n`` rows to two plain files, and the first ones to Parquet of each kind."""
     rng = np.random.default_rng(0)
     truth = np.arange(COLUMNS, dtype=np.float32)
     names = [*(f"x{j}" for j in range(COLUMNS)), "y"]
     schema = pa.schema([(name, pa.float32()) for name in names])
-    with (
-        (files.folder / "X").open("wb") as features,
-        (files.folder / "y").open("wb") as targets,
-        pq.ParquetWriter(files.parquet, schema, compression="none", use_dictionary=False) as table,
-    ):
+    with ExitStack() as stack:
+        features, targets = (
+            stack.enter_context((files.folder / name).open("wb")) for name in ("X", "y")
+        )
+        written = [
+            stack.enter_context(pq.ParquetWriter(files.parquet(kind), schema, **options))
+            for kind, options in PARQUET.items()
+        ]
         block = min(BLOCK, in_parquet)
         for low in track(range(0, n, block), "writing"):
             rows = min(block, n - low)
@@ -93,7 +102,9 @@ def write(files: Files, n: int, in_parquet: int) -> None:
             X.tofile(features)
             y.tofile(targets)
             if low < in_parquet:
-                table.write_table(pa.table([*X.T, y], schema=schema), row_group_size=GROUP)
+                table = pa.table([*X.T, y], schema=schema)
+                for file in written:
+                    file.write_table(table, row_group_size=GROUP)
 
 
 def cache(files: Files, n: int) -> None:
@@ -126,15 +137,16 @@ def objectives(files: Files, n: int) -> list[Row]:
     w = np.full(COLUMNS, 0.1)
     sizes = {files.folder / "X": X.nbytes, files.folder / "y": y.nbytes}
     mapped = fl.LinearObjective(X, y, memory_limit=budget)
-    parquet = fl.LinearObjective(files.parquet, "y", memory_limit=budget)
+    parquet = {
+        kind: fl.LinearObjective(files.parquet(kind), "y", memory_limit=budget) for kind in PARQUET
+    }
     columns = files.in_fortran_order(X)
     mapped_columns = fl.LinearObjective(columns, y, memory_limit=budget)
     held = fl.LinearObjective(np.array(X), np.array(y))
     held_columns = fl.LinearObjective(np.array(columns), np.array(y))
-    every = held, mapped, held_columns, mapped_columns, parquet
+    every = held, mapped, held_columns, mapped_columns, *parquet.values()
     values = [objective(w)[0] for objective in every]
     assert np.ptp(values) <= 1e-12 * values[0]
-    _read(files.parquet)
     pairs = [
         interleave({"in memory": lambda: held(w), "memory map": lambda: mapped(w)}, MAP_ROUNDS),
         interleave(
@@ -144,9 +156,7 @@ def objectives(files: Files, n: int) -> list[Row]:
             },
             MAP_ROUNDS,
         ),
-        interleave(
-            {"pyarrow alone": lambda: _read(files.parquet), "Parquet": lambda: parquet(w)}, ROUNDS
-        ),
+        *(from_parquet(kind, files.parquet(kind), partial(parquet[kind], w)) for kind in PARQUET),
         not_cached(sizes, lambda: mapped(w)),
     ]
     return [row for pair in pairs for row in beside(pair, n, X.nbytes)]
@@ -170,6 +180,16 @@ def beside(times: dict[str, list[float]], n: int, size: int) -> list[Row]:
         }
         for (name, taken), share in zip(times.items(), shares, strict=True)
     ]
+
+
+def from_parquet(kind: str, path: Path, evaluate: Callable[[], object]) -> dict[str, list[float]]:
+    """Time reading a file's columns by pyarrow alone, and an evaluation of it."""
+    _read(path)
+    calls = {
+        f"pyarrow alone, {kind}": lambda: _read(path),
+        f"Parquet, {kind}": evaluate,
+    }
+    return interleave(calls, ROUNDS)
 
 
 def not_cached(sizes: dict[Path, int], evaluate: Callable[[], object]) -> dict[str, list[float]]:

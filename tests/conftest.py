@@ -1,7 +1,6 @@
 """One cache of compiled kernels for a test run, apart from the user's own; and data for fits."""
 
 import os
-import signal
 import tempfile
 from pathlib import Path
 from unittest import mock
@@ -9,16 +8,15 @@ from unittest import mock
 # Before anything imports numba. Workers of pytest-xdist inherit the folder from their parent.
 os.environ.setdefault("NUMBA_CACHE_DIR", tempfile.mkdtemp(prefix="fastloss-tests-"))
 
-# A shell has what it runs in the background ignore Ctrl-C, and so would the tests' own processes.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.foreground import hear_interrupts
+
 STACKLOSS = Path(__file__).parents[1] / "docs" / "data" / "stackloss.csv"
 
+hear_interrupts()
 settings.register_profile(
     "fastloss", deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow]
 )
