@@ -38,7 +38,7 @@ def choose(
     Raises
     ------
     TypeError
-        If ``features`` is one string, whose letters are names too.
+        If a name is not a string, or ``features`` is one, whose letters are names too.
     ValueError
         If a name is unknown, given twice or found twice, or there are no features.
     """
@@ -50,6 +50,9 @@ def choose(
     others = [name for name in names if name not in roles.values()]
     chosen = others if features is None else list(features)
     asked = (*roles.values(), *chosen)
+    for role, name in (*roles.items(), *(("features", name) for name in chosen)):
+        if not isinstance(name, str):
+            raise TypeError(f"{role} must be the name of a column, got {name!r}")
     _check_known(source, names, asked)
     for role, name in roles.items():
         if name in chosen:

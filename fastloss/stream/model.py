@@ -39,7 +39,7 @@ from fastloss.typing import Array, Vector
 # Of the budget: what blocks may take with what is made of one, the rows that are kept, and weights
 # of a map, which takes some pages around them. Short blocks cost: within 200 MB, 8,000,000 x 20
 # float32 of Parquet take 1.2 times what pyarrow alone takes, 1.5 where blocks have half of it.
-BLOCKS_SHARE = 0.8
+BLOCKS_SHARE = 0.75
 LOOK_SHARE = 0.0625
 WEIGHTS_SHARE = 0.5
 # Weights that are added up at a time, whole blocks of a sum.

@@ -389,6 +389,19 @@ def test_features_are_no_string(file):
         Parquet(file, "y", "ab")
 
 
+@pytest.mark.parametrize(
+    ("role", "given"),
+    [
+        ("target", {"target": 3}),
+        ("weight", {"target": "y", "weight": 3}),
+        ("features", {"target": "y", "features": ["a", 3]}),
+    ],
+)
+def test_names_are_strings(file, role, given):
+    with pytest.raises(TypeError, match=f"^{role} must be the name of a column, got 3"):
+        Parquet(file, **given)
+
+
 def test_files_are_closed_by_whoever_reads_them(file, monkeypatch):
     closed, close = [], Batches.close
     monkeypatch.setattr(Batches, "close", lambda batches: closed.append(close(batches)))
