@@ -30,13 +30,16 @@ class Part:
         """Close the files."""
         self._batches.close()
 
-    def take(self, rows: int) -> list[Vector]:
-        """Give the next rows of each column, where they lie unless a file ends on the way."""
-        batch = self._next(rows)
+    def take(self, rows: int, most: int) -> list[Vector]:
+        """Give the next rows of each column, where they lie unless a file ends on the way.
+
+        More than ``most`` are copied, so many at once.
+        """
+        batch = self._next(min(most, rows))
         if len(batch) < rows:
             outs = [_empty(rows, dtype) for dtype in self._dtypes.values()]
             self._copy(batch, outs)
-            self.fill([out[len(batch) :] for out in outs], rows)
+            self.fill([out[len(batch) :] for out in outs], most)
             return outs
         return [
             to_numpy(batch.column(name)).astype(dtype, copy=False)

@@ -48,9 +48,9 @@ class Parts:
             parts = [stack.enter_context(closing(Part(its, batches(list(its))))) for its in some]
             yield cls(parts, stack.enter_context(ThreadPoolExecutor(threads, "fastloss-parquet")))
 
-    def take(self, rows: int) -> list[Vector]:
+    def take(self, rows: int, most: int) -> list[Vector]:
         """Give the next rows of each column, see :meth:`fastloss.stream.part.Part.take`."""
-        taken = each(self._pool, lambda part: part.take(rows), self._parts)
+        taken = each(self._pool, lambda part: part.take(rows, most), self._parts)
         columns = [taken[0][0]] * sum(map(len, taken))
         for its, some in zip(self._which, taken, strict=True):
             columns[its] = some

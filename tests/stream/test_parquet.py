@@ -91,7 +91,7 @@ def test_features_are_all_other_columns_or_those_asked_for_in_that_order(file):
 
 def test_columns_of_one_file_are_not_copied(file, monkeypatch):
     monkeypatch.setattr(Part, "_copy", lambda *given: pytest.fail("it copies"))
-    for rows in (7, 20, 50, N):
+    for rows in (7, 20, 50, 80):
         check_blocks(Parquet(file, "y", ["a", "b"]), X, Y, None, rows)
 
 
@@ -373,6 +373,17 @@ def test_rows_that_are_copied_come_in_short_batches(file, monkeypatch):
     assert max(asked) == 20  # a row group
     list(source.blocks(50))
     assert max(asked) == 50
+
+
+@pytest.mark.parametrize(("group", "most"), [(10, 10), (40, 80)])
+def test_blocks_of_many_short_row_groups_are_read_group_by_group(
+    tmp_path, group, most, monkeypatch
+):
+    write(tmp_path / "data.parquet", group=group, a=A, y=Y, b=B)
+    asked, take = [], Batches.take
+    monkeypatch.setattr(Batches, "take", lambda self, rows: asked.append(rows) or take(self, rows))
+    check_blocks(Parquet(tmp_path / "data.parquet", "y"), X, Y, None, 80)
+    assert max(asked) == most
 
 
 def test_a_file_that_has_changed_is_not_taken_for_what_it_was(folder):
