@@ -80,7 +80,7 @@ class Mapped(Slices):
         seen = [a for a, s in zip(self._arrays, self._all(), strict=False) if s.in_memory]
         maps = [a for a in seen if shared_map_of(a) is not None]
         self._to_cache = maps if self.gap_bytes <= NEAR else []
-        # At both ends, and as a rule about half of it.
+        # A block of rows has two ends. Of columns each has two, around which half is, as a rule.
         self._around = AROUND * sum(a.shape[1] if in_columns(a) else 2 for a in maps)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -234,6 +234,16 @@ def test_a_small_budget_leaves_a_quarter_to_the_blocks():
     assert source.rows_within(10_000) == 2500 // (2 * (P * 4 + 8) + 32)
 
 
+def test_arrays_that_a_library_makes_of_slices_take_half_of_the_memory_at_most():
+    memory = 12 * 5 * P * 4
+    recorder = Recorder(X, 1)
+    source = Slices(recorder, Y, memory=memory)
+    check_blocks(source, X, Y, None, 20)
+    assert max(high - low for low, high in recorder.read) == 5
+    assert source.least_memory() == memory // 2
+    assert Slices(Recorder(X, 10), Y, memory=memory).least_memory() == (6 * 10 + 10) * P * 4
+
+
 def test_rows_of_zarr_can_be_pickled(tmp_path):
     source = Slices(in_zarr(tmp_path, X, 10), in_zarr(tmp_path, Y, 10))
     check_blocks(pickle.loads(pickle.dumps(source)), X, Y, None, 20)
