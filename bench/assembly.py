@@ -216,13 +216,15 @@ def _outputs(loop: Counter) -> int:
 
 
 def _adds_up(code: Counter) -> bool:
-    """Whether it adds terms to running sums: three additions for each two subtractions, no product.
+    """Whether it adds terms to running sums: three additions for each two subtractions.
 
-    No loss looks like that, so a packed sum does not pass for the loop over the elements; nor do
-    the sums as they are combined in the end, which add once for each subtraction.
+    They may be products with weights, one for each subtraction. No loss looks like that, so a
+    packed sum does not pass for the loop over the elements; nor do the sums as they are combined in
+    the end, which add once for each subtraction.
     """
-    additions, subtractions = code["add pd"], code["sub pd"]
-    return 2 * additions >= 3 * subtractions > 0 and not code["mul pd"] and not code["fma pd"]
+    additions, subtractions = code["add pd"] + code["fma pd"], code["sub pd"]
+    products = code["mul pd"] + code["fma pd"]
+    return 2 * additions >= 3 * subtractions > 0 and products <= subtractions
 
 
 def _multiplies(loop: Counter) -> bool:

@@ -13,11 +13,12 @@ from numba import prange
 from fastloss.cpu import sums
 from fastloss.cpu.formula import hess, scaled_grad, value
 from fastloss.cpu.jit import choose, inner, kernel, parallel_kernel, short_kernel
-from fastloss.cpu.maybe import Maybe, alive, in_order, is_none, keep, mark, part, row, terms_for
+from fastloss.cpu.maybe import Maybe, alive, in_order, is_none, keep, mark, part, row
 from fastloss.cpu.prefetch import bring
 from fastloss.cpu.sizes import BLOCK
 from fastloss.cpu.streaming import buffers_for, fence, step_for, store, window
 from fastloss.cpu.sums import TILE
+from fastloss.cpu.weighted import add, padded, room_for, start_beside, terms_for, weigh
 from fastloss.formulas import Formula
 from fastloss.typing import Vector
 
@@ -72,8 +73,7 @@ def _fill(
             if weight is None:
                 terms[i] = value(formula, r)
             else:
-                # In float64 the product of two float32 is exact.
-                terms[i] = np.float64(w) * np.float64(value(formula, r))
+                weigh(terms, i, w, value(formula, r))
 
 
 def _fill_windows(
@@ -201,8 +201,8 @@ def _summed(
     if not in_order(input, target, weight, value_out, grad_out, hess_out):
         return 0.0, 0.0, False
     size = input.size
-    terms = terms_for(input, weight, TILE)
-    running = beside = sums.start()
+    terms, room = terms_for(input, weight, value_out, grad_out, hess_out), room_for(weight)
+    running, beside = sums.start(), start_beside(weighed)
     whole = size // TILE * TILE
     # Whole tiles have a length that is known when this is compiled: no tests of overlaps and no
     # remainders in each.
@@ -226,21 +226,20 @@ def _summed(
         # In two parts: more at a time would wait for each other.
         if buffers is None:
             bring(target, low, TILE)
-        running = sums.add(running, terms)
-        # Here rather than in a loop of its own, in which memory rests: of the speed of reading
-        # alone, a weighted mean of 2**25 float32 takes 0.99 so, 0.92 otherwise.
-        if weighed is not None:
-            beside = sums.add(beside, part(weight, low, high))
+        # The weights' own sum here rather than in a loop of its own, in which memory rests: of the
+        # speed of reading alone, a weighted mean of 2**25 float32 takes 0.99 so, 0.92 otherwise.
+        running, beside = add(running, beside, terms, part(weight, low, high))
     if whole < size:
         rest = part(terms, 0, sums.places_for(size - whole))
         beyond = part(rest, size - whole, rest.size)
         for i in range(beyond.size):
             beyond[i] = 0.0
+        kept = padded(part(weight, whole, size), part(room, 0, rest.size))
         fill(
             formula,
             part(input, whole, size),
             part(target, whole, size),
-            part(weight, whole, size),
+            part(kept, 0, size - whole),
             scale,
             part(value_out, whole, size),
             part(grad_out, whole, size),
@@ -248,15 +247,12 @@ def _summed(
             rest,
             buffers,
         )
-        running = sums.add(running, rest)
-        if weighed is not None:
-            for i in range(size - whole):
-                rest[i] = weight[whole + i]
-            beside = sums.add(beside, rest)
+        running, beside = add(running, beside, rest, kept)
     if weighed is not None:
         weighed[0], weighed[1] = sums.combine(beside)
     found, error = sums.combine(running)
     alive(terms)
+    alive(room)
     return found, error, True
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastloss.typing import Vector
+from fastloss.typing import Array, Vector
 
 PLACES = 32
 GROUP = 4 * PLACES
@@ -17,9 +17,26 @@ def start() -> Running:
 
 def add_group(running: Running, terms: Vector, first: int) -> Running:
     """Add ``terms[first : first + GROUP]`` onto the running sums."""
-    a, b, c, d = terms[first : first + GROUP].astype(np.float64).reshape(4, PLACES)
+    a, b, c, d = _quarters(terms, first)
+    return _onto(running, (a + b) + (c + d))
+
+
+def add_weighted(
+    running: Running, beside: Running | None, terms: Vector, weights: Vector, first: int
+) -> tuple[Running, Running | None]:
+    """Add the products of such elements, and the weights to ``beside`` if not None."""
+    a, b, c, d = _quarters(terms, first) * _quarters(weights, first)
+    beside = None if beside is None else add_group(beside, weights, first)
+    return _onto(running, (a + b) + (c + d)), beside
+
+
+def _quarters(vector: Vector, first: int) -> Array:
+    return vector[first : first + GROUP].astype(np.float64).reshape(4, PLACES)
+
+
+def _onto(running: Running, term: Vector) -> Running:
     sums, errors = running
-    after, error = _two_sum(sums, (a + b) + (c + d))
+    after, error = _two_sum(sums, term)
     return after, errors + error
 
 

@@ -18,6 +18,9 @@ PLACES = 32
 # Terms that are added at once.
 GROUP = 4 * PLACES
 SUMS = ir.VectorType(ir.DoubleType(), PLACES)
+# LLVM may make one operation of a multiplication and an addition. Without it, a weighted mean of
+# float32 runs at 0.85 of the speed of reading, 0.92 with it.
+FUSED = ("contract",)
 
 
 class Running(types.Type):  # type: ignore[misc]
@@ -54,24 +57,62 @@ def add_group(typingctx, running, terms, first):  # type: ignore[no-untyped-def]
 
     def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
         running, terms, first = arguments
-        kind = signature.args[1]
-        vector = context.make_array(kind)(context, builder, terms)
-        element = context.get_value_type(kind.dtype)
-        whole = ir.VectorType(element, PLACES)
-
-        def quarter(k: int) -> Any:
-            place = builder.add(first, ir.Constant(first.type, k * PLACES))
-            pointer = builder.bitcast(builder.gep(vector.data, [place]), whole.as_pointer())
-            loaded = builder.load(pointer, align=context.get_abi_sizeof(element))
-            return loaded if whole == SUMS else builder.fpext(loaded, SUMS)
-
-        a, b, c, d = (quarter(k) for k in range(4))
-        term = builder.fadd(builder.fadd(a, b), builder.fadd(c, d))
-        after, error = _two_sum(builder, builder.extract_value(running, 0), term)
-        errors = builder.fadd(builder.extract_value(running, 1), error)
-        return context.make_tuple(builder, PAIR, (after, errors))
+        quarters = _quarters(context, builder, signature.args[1], terms, first)
+        return _onto(context, builder, running, _added(builder, quarters))
 
     return PAIR(PAIR, terms, types.intp), build
+
+
+@intrinsic
+def add_weighted(typingctx, running, beside, terms, weights, first):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Add the products of such elements of float32, and the weights to ``beside`` if not None.
+
+    Products of these are exact in float64: fused with an addition or not, the bits are the same.
+    Weights are converted once for both.
+    """
+    alone = isinstance(beside, types.NoneType)
+
+    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+        running, beside, *vectors, first = arguments
+        x, w = (
+            _quarters(context, builder, kind, vector, first)
+            for kind, vector in zip(signature.args[2:4], vectors, strict=True)
+        )
+        products = [builder.fmul(*pair, flags=FUSED) for pair in zip(x, w, strict=True)]
+        sums = _onto(context, builder, running, _added(builder, products, FUSED))
+        if not alone:
+            beside = _onto(context, builder, beside, _added(builder, w))
+        return context.make_tuple(builder, signature.return_type, (sums, beside))
+
+    return types.Tuple((PAIR, beside))(PAIR, beside, terms, weights, types.intp), build
+
+
+def _quarters(context: Any, builder: Any, kind: Any, vector: Any, first: Any) -> list[Any]:
+    """Load a group of a vector in float64."""
+    data = context.make_array(kind)(context, builder, vector).data
+    element = context.get_value_type(kind.dtype)
+    whole = ir.VectorType(element, PLACES)
+
+    def quarter(k: int) -> Any:
+        place = builder.add(first, ir.Constant(first.type, k * PLACES))
+        pointer = builder.bitcast(builder.gep(data, [place]), whole.as_pointer())
+        loaded = builder.load(pointer, align=context.get_abi_sizeof(element))
+        return loaded if whole == SUMS else builder.fpext(loaded, SUMS)
+
+    return [quarter(k) for k in range(4)]
+
+
+def _added(builder: Any, quarters: list[Any], flags: tuple[str, ...] = ()) -> Any:
+    a, b, c, d = quarters
+    halves = builder.fadd(a, b, flags=flags), builder.fadd(c, d, flags=flags)
+    return builder.fadd(*halves, flags=flags)
+
+
+def _onto(context: Any, builder: Any, running: Any, term: Any) -> Any:
+    """Add a term to each running sum, and the rounding errors to theirs."""
+    after, error = _two_sum(builder, builder.extract_value(running, 0), term)
+    errors = builder.fadd(builder.extract_value(running, 1), error)
+    return context.make_tuple(builder, PAIR, (after, errors))
 
 
 @intrinsic

@@ -1,12 +1,13 @@
 """What compiled code calls in place of a plain function computes what that does."""
 
 from fractions import Fraction
+from functools import partial
 
 import numba
 import numpy as np
 import pytest
 
-from fastloss.cpu import formula, maybe, prefetch, quick, streaming
+from fastloss.cpu import formula, maybe, plain_running, prefetch, quick, streaming, sums, weighted
 from fastloss.formulas import Huber, SquaredError
 from tests import choices
 
@@ -15,6 +16,9 @@ PAIRS = np.zeros((3, 2))
 DONE = np.zeros(3, np.bool_)
 MSE = SquaredError()
 MATRIX = np.arange(12.0).reshape(3, 4)
+SUMS = plain_running.start()
+TERMS = np.linspace(1, 2, sums.TILE)
+SINGLE = TERMS.astype(np.float32)
 
 # A plain function, what chooses by types, and arguments for each choice.
 CHOICES = [
@@ -35,6 +39,17 @@ CHOICES = [
     (prefetch.bring, prefetch._bring, [(None, 3, 40), (X, 3, 40)]),
     (formula.quotient, formula._quotient, [(3.0, 0.7)]),
     (formula.scaled_grad, formula._scaled_grad, [(Huber(1.0), 2.0, 3.0), (MSE, 2.0, 3.0)]),
+    (
+        weighted.add,
+        weighted._add,
+        [
+            (SUMS, beside, terms, weight)
+            for terms in (TERMS, SINGLE)
+            for beside, weight in ((None, None), (None, terms + 1), (SUMS, terms + 1))
+        ],
+    ),
+    (weighted.start_beside, weighted._start_beside, [(None,), (PAIRS[0],)]),
+    (weighted.padded, weighted._padded, [(None, None), (X[:3], X[10:15].copy())]),
     (quick.ratio, formula._ratio, [(0.3, 0.7), (np.float32(0.3), np.float32(0.7))]),
 ]
 CASES = choices.cases(CHOICES)
@@ -58,6 +73,9 @@ def _instructions(monkeypatch):
     monkeypatch.setattr(streaming, "_store_line", store_line)
     monkeypatch.setattr(streaming, "_fence", lambda: None)
     monkeypatch.setattr(prefetch, "_bring_one", lambda array, start, further: None)
+    monkeypatch.setattr(sums, "start", plain_running.start)
+    monkeypatch.setattr(sums, "add", partial(plain_running.add_group, first=0))
+    monkeypatch.setattr(sums, "add_weighted", partial(plain_running.add_weighted, first=0))
     monkeypatch.setattr(formula, "_multiply_add", fused)
     monkeypatch.setattr(formula, "_method", getattr)
 
@@ -66,6 +84,22 @@ def _instructions(monkeypatch):
 @pytest.mark.parametrize(("plain", "choose", "given"), CASES, ids=choices.names(CASES))
 def test_the_choice_computes_what_the_plain_function_does(plain, choose, given):
     choices.agree(plain, choose, given)
+
+
+@pytest.mark.parametrize("weight", [None, X, TERMS], ids=["plain", "float32", "float64"])
+@pytest.mark.parametrize("out", [None, X], ids=["alone", "beside an output"])
+def test_compiled_code_makes_the_same_buffers(weight, out):
+    for plain, choose, given in (
+        (
+            weighted.terms_for,
+            weighted._terms_for,
+            (X if weight is None else weight, weight, None, out, None),
+        ),
+        (weighted.room_for, weighted._room_for, (weight,)),
+    ):
+        found, expected = choose(*map(numba.typeof, given))(*given), plain(*given)
+        assert getattr(found, "dtype", None) == getattr(expected, "dtype", None)
+        assert np.shape(found) == np.shape(expected)
 
 
 def test_the_buffers_of_compiled_code_lie_on_lines():
