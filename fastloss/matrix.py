@@ -86,6 +86,9 @@ class ArrayModel(HeldRows):
     def sample(self, count: int) -> None:
         """Leave X where it is."""
 
+    def nearest(self, w: Vector, count: int) -> None:
+        """Leave X where it is."""
+
     def gram(
         self, formula: Formula, w: Vector, curvature: Curvature, means: Vector | None, size: int
     ) -> Array:

@@ -43,6 +43,16 @@ class Asked(NamedTuple):
         return self.other is not None and not self.differing
 
 
+class Nearest(NamedTuple):
+    """The rows that a model comes nearest to."""
+
+    X: Array
+    y: Vector
+    weight: Vector | None
+    others: tuple[Any, Any, Vector]
+    """X, y and weights of all rows, those of the nearest 0."""
+
+
 class Curved(NamedTuple):
     """What a pass over X gives beside a value."""
 
@@ -102,6 +112,12 @@ class Model(Protocol):
 
     def sample(self, count: int) -> tuple[Array, Vector, Vector | None] | None:
         """Give ``count`` rows of X in float64, of y and of the weights; None if not at hand.
+
+        All of them, if there are not so many.
+        """
+
+    def nearest(self, w: Vector, count: int) -> Nearest | None:
+        """Give the ``count`` rows of smallest residuals that have weight; None if not at hand.
 
         All of them, if there are not so many.
         """

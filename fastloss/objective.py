@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 
 from fastloss.loss import Loss, check_reduced
-from fastloss.model import Asked, Curvature, Curved, Model
+from fastloss.model import Asked, Curvature, Curved, Model, Nearest
 from fastloss.reduction import Reduction
 from fastloss.scale import Spread
 from fastloss.typing import Array, Vector
@@ -180,6 +180,10 @@ class Objective:
         else:
             gram[:p, :p] += self._ridge
         return gram
+
+    def nearest(self, w: Vector, count: int) -> Nearest | None:
+        """Give the rows of smallest residuals, see :class:`fastloss.model.Model`."""
+        return self.model.nearest(self._with_intercept(w), count)
 
     def spread(self, w: Vector) -> Spread:
         """Measure the residuals at ``w``."""

@@ -122,7 +122,10 @@ def fit(
     linear programming where X has at most 200,000 elements and there is no penalty, otherwise
     through smooth L1 losses of shrinking thresholds: to ``tol`` of the value, without what far
     outliers add to it, or, without a penalty, as far as four residuals for each coefficient lie
-    within. ``message`` names the last one, and the mean is off by at most half of it.
+    within. The mean is off by at most half of the last one then. From there a linear program of
+    the rows that are near leads to the exact minimum, of arrays in the host's memory and up to
+    some 400 coefficients. Where it was not looked for or not reached, ``message`` names the last
+    threshold.
 
     Examples
     --------

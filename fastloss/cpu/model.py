@@ -20,6 +20,7 @@ from fastloss.model import (
     Curvature,
     Curved,
     Model,
+    Nearest,
     check_each_weight,
     check_matrix,
     check_total_weight,
@@ -137,7 +138,22 @@ class HostModel(OnePass, HeldRows):
         """Give rows at the multiples of the golden ratio, which meet no period of the data."""
         rows = spread_out(self.shape[0], count)
         weight = None if self.weight is None else self.weight[rows]
-        return np.asarray(self.X[rows], np.float64), np.asarray(self.y[rows], np.float64), weight
+        return self._rows(rows), np.asarray(self.y[rows], np.float64), weight
+
+    def nearest(self, w: Vector, count: int) -> Nearest:
+        """Give the ``count`` rows of smallest residuals that have weight."""
+        sizes, others = np.abs(self.residuals(w)), np.ones(self.shape[0])
+        if self.weight is not None:
+            others[:] = self.weight
+            sizes[others == 0] = np.inf
+            count = min(count, int(np.count_nonzero(others)))
+        rows = np.sort(np.argpartition(sizes, min(count, sizes.size) - 1)[:count])
+        weight = None if self.weight is None else others[rows]
+        others[rows] = 0.0
+        return Nearest(self._rows(rows), self.y[rows], weight, (self.X, self.y, others))
+
+    def _rows(self, rows: Array) -> Array:
+        return np.asarray(self.X[rows], np.float64)
 
     def gram(
         self, formula: Formula, w: Vector, curvature: Curvature, means: Vector | None, size: int

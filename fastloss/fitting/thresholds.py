@@ -86,7 +86,7 @@ def _start_from_rows(search: Search, loss: Loss) -> None:
 
 
 def _minimise_absolute(search: Search, loss: Loss) -> None:
-    """Minimise absolute error exactly, or within half a small threshold if X is large."""
+    """Minimise absolute error exactly, or within half a small threshold if that is too much."""
     squares = search.squares
     vertex = absolute.minimum(squares, search.w, search.frame)
     if vertex is not None:
@@ -94,7 +94,8 @@ def _minimise_absolute(search: Search, loss: Loss) -> None:
         search.steps.done(search.w, squares.with_loss(loss)(search.w)[0])
         return
     least = search.mostly_least()
-    threshold: float | None = max(search.scale(), least)
+    last = max(search.scale(), least)
+    threshold: float | None = last
     found = not threshold  # all of y is 0, and met
     while threshold and not search.steps.over:
         before = search.w
@@ -102,28 +103,37 @@ def _minimise_absolute(search: Search, loss: Loss) -> None:
         if not search.converged:
             search.w = _lower(squares.with_loss(loss), before, search.w) if found else search.w
             break
-        found = True
+        found, last = True, threshold
         search.message = f"converged, as smooth L1 with beta = {threshold:.3g}"
         threshold = _smaller(search, threshold, least)
     search.converged = found
+    if found and not search.steps.stopped and not _is_near(search, last, least):
+        search.w, exact = absolute.minimum_near(squares, search.w, search.frame, last)
+        search.message = "" if exact else search.message
 
 
 def _smaller(search: Search, threshold: float, least: float) -> float | None:
     """Give the next threshold after one whose minimum was found, None if that is near enough."""
-    assert search.known is not None
-    squares, scale = search.squares, search.scale()
-    size = squares.count / squares.divisor
-    # Far outliers make the value larger than residuals of the scale do.
-    value = min(search.known[1].value, size * scale)
-    if threshold <= least or size * threshold / 2 <= search.tol * value:
+    if _is_near(search, threshold, least):
         return None
-    smaller = max(SHRINKING * min(threshold, scale), least)
+    squares = search.squares
+    smaller = max(SHRINKING * min(threshold, search.scale()), least)
     # A penalty has curvature of its own.
     enough = 0 if squares.l2 else min(ROWS_WITHIN * search.w.size, squares.shape[0] // ROWS_WITHIN)
     if squares.within(search.w, smaller) >= enough:
         return smaller
     # Or those that are within the threshold lie together, apart from 0: their minimum is elsewhere.
     return smaller if SHRINKING * squares.within(search.w, threshold) >= enough else None
+
+
+def _is_near(search: Search, threshold: float, least: float) -> bool:
+    """Whether half the threshold is no more than ``tol`` of the value, or rounding."""
+    if threshold <= least or search.known is None:
+        return True
+    size = search.squares.count / search.squares.divisor
+    # Far outliers make the value larger than residuals of the scale do.
+    value = min(search.known[1].value, size * search.scale())
+    return size * threshold / 2 <= search.tol * value
 
 
 def _lower(objective: LinearObjective, first: Vector, second: Vector) -> Vector:

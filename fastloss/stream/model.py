@@ -133,6 +133,9 @@ class StreamedModel(OnePass):
         """Give rows from all over, as many as were kept in the first pass."""
         return self._looked().sample(count)
 
+    def nearest(self, w: Vector, count: int) -> None:
+        """Leave it: rows are not at hand by number."""
+
     def gram(
         self, formula: Formula, w: Vector, curvature: Curvature, means: Vector | None, size: int
     ) -> Array:

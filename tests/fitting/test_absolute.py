@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
+import scipy.sparse
 from scipy.optimize import OptimizeResult, linprog
 
 import fastloss as fl
+from fastloss.fitting import absolute
+from fastloss.fitting.frame import Frame
 
 
 def test_absolute_error_reaches_the_exact_minimum(stackloss):
@@ -83,3 +86,122 @@ def test_absolute_error_without_linear_programming_is_as_good(outliers, monkeypa
     result = fl.fit(X, y, fl.L1Loss())
     assert exact.fun <= result.fun <= 1.01 * exact.fun
     assert "as smooth L1 with beta" in result.message
+
+
+@pytest.fixture
+def _too_large(monkeypatch):
+    """No program of all rows."""
+    monkeypatch.setattr(absolute, "ELEMENTS", 0)
+
+
+def exact_value(X, y, weight=None, intercept=True):
+    """Give the least sum of absolute errors, by a program of all rows."""
+    n = y.size
+    A = np.column_stack((X, np.ones(n))) if intercept else np.asarray(X)
+    w = np.ones(n) if weight is None else weight
+    found = linprog(-y, A_eq=A.T, b_eq=np.zeros(A.shape[1]), bounds=np.column_stack((-w, w)))
+    assert found.status == 0
+    return -found.fun
+
+
+AS = {
+    "rows": np.ascontiguousarray,
+    "columns": np.asfortranarray,
+    "csr": scipy.sparse.csr_array,
+    "csc": scipy.sparse.csc_matrix,
+    "float32": np.float32,
+}
+
+
+@pytest.mark.usefixtures("_too_large")
+@pytest.mark.parametrize(
+    "kind", [k if k == "rows" else pytest.param(k, marks=pytest.mark.slow) for k in AS]
+)
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize("intercept", [False, True], ids=["through 0", "intercept"])
+def test_the_rows_near_a_smooth_minimum_lead_to_the_exact_one(kind, weighted, intercept):
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((2000, 8)).astype(np.float32).astype(float)
+    y = X @ np.arange(8.0) + rng.standard_t(2, 2000)
+    y[::10] += 30
+    weight = rng.integers(0, 3, 2000).astype(float) if weighted else None
+    loss = fl.L1Loss(reduction="sum")
+    result = fl.fit(AS[kind](X), y, loss, weight=weight, fit_intercept=intercept)
+    assert (result.success, result.message) == (True, "converged")
+    assert result.fun == pytest.approx(exact_value(X, y, weight, intercept), rel=1e-12)
+
+
+@pytest.mark.usefixtures("_too_large")
+def test_so_they_do_where_the_first_of_them_are_too_few(monkeypatch):
+    monkeypatch.setattr(absolute, "NEAR_ROWS", 2)
+    monkeypatch.setattr("fastloss.optimize.LinearObjective.within", lambda *_: 0)
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((2000, 8))
+    y = X.sum(axis=1) + rng.standard_t(2, 2000)
+    counts = []
+    solve = absolute._vertex
+    monkeypatch.setattr(absolute, "_vertex", lambda *a: (counts.append(a[1].size), solve(*a))[1])
+    result = fl.fit(X, y, fl.L1Loss(reduction="sum"))
+    assert result.message == "converged"
+    assert len(counts) > 1
+    assert counts[1] == 2 * counts[0]
+    assert result.fun == pytest.approx(exact_value(X, y), rel=1e-12)
+
+
+@pytest.mark.parametrize("away", [0.003, 0.03, 0.3])
+def test_a_lower_point_is_not_taken_for_the_minimum(away, monkeypatch):
+    monkeypatch.setattr(absolute, "NEAR_ROWS", 4)
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((2000, 8))
+    y = X.sum(axis=1) + rng.standard_t(2, 2000)
+    objective = fl.LinearObjective(X, y, fl.L1Loss(reduction="sum"))
+    frame, _ = Frame.of(objective.with_loss(fl.MSELoss(reduction="sum")))
+    w, exact = absolute.minimum_near(objective, np.ones(8) + away, frame, 0.0)
+    assert exact
+    assert objective.value(w) == pytest.approx(exact_value(X, y, intercept=False), rel=1e-12)
+
+
+@pytest.mark.usefixtures("_too_large")
+def test_a_program_of_too_many_elements_is_left(monkeypatch):
+    monkeypatch.setattr(absolute, "NEAR_ELEMENTS", 100)
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((1500, 5))
+    y = X.sum(axis=1) + rng.standard_t(2, 1500)
+    result = fl.fit(X, y, fl.L1Loss(reduction="sum"))
+    assert "as smooth L1 with beta" in result.message
+    assert exact_value(X, y) < result.fun <= 1.01 * exact_value(X, y)
+
+
+@pytest.mark.usefixtures("_too_large")
+def test_rows_that_are_met_exactly_do_not_stop_it():
+    rng = np.random.default_rng(5)
+    X = rng.integers(-3, 4, (1500, 4)).astype(float)
+    y = X @ [1.0, -2.0, 0.0, 3.0] + np.round(rng.standard_t(2, 1500))
+    result = fl.fit(X, y, fl.L1Loss(reduction="sum"))
+    assert result.success
+    assert result.fun == pytest.approx(exact_value(X, y), rel=1e-9)
+
+
+@pytest.mark.usefixtures("_too_large")
+@pytest.mark.parametrize("size", [1e9, 1e15, 1e20])
+def test_far_outliers_do_not_hide_that_it_is_exact(size):
+    rng = np.random.default_rng(11)
+    X = rng.standard_normal((600, 2))
+    y = X @ [1.0, 2.0] + 0.5 + rng.standard_t(3, size=600)
+    y[:60] = 1e3
+    expected = fl.fit(X, y, fl.L1Loss())
+    y[:60] = size * np.linspace(1, 2, 60)
+    result = fl.fit(X, y, fl.L1Loss())
+    assert (expected.message, result.message) == ("converged", "converged")
+    np.testing.assert_allclose(result.x, expected.x, rtol=1e-9)
+
+
+def test_the_nearest_rows_are_those_of_the_smallest_residuals():
+    X = np.arange(10.0)[:, None]
+    y = np.array([5, 1, 4, 0, 3, 9, 2, 8, 7, 6.0])
+    objective = fl.LinearObjective(X, y, weight=np.r_[np.zeros(2), np.ones(8)])
+    rows = objective.nearest(np.zeros(1), 3)
+    np.testing.assert_array_equal(rows.y, [0, 3, 2])
+    np.testing.assert_array_equal(rows.X[:, 0], [3, 4, 6])
+    np.testing.assert_array_equal(rows.others[2], [0, 0, 1, 0, 0, 1, 0, 1, 1, 1])
+    assert objective.nearest(np.zeros(1), 99).y.size == 8
