@@ -60,9 +60,10 @@ class Loss(Definition):
 
     Sums accumulate in float64 and have the same bits for any number of threads.
 
-    The sum of weights has to be a number whose inverse the precision of the arithmetic holds;
-    ValueError says so for the mean. On a GPU that is known only to who waits for it: a gradient by
-    itself, or a value that goes to an ``out`` or ``total`` there, is NaN instead.
+    The mean with weights that sum to 0, or have a NaN, is NaN. Any other sum has to be a number
+    whose inverse the precision of the arithmetic holds; ValueError says so for the mean. On a GPU
+    that is known only to who waits for it: a gradient by itself, or a value that goes to an ``out``
+    or ``total`` there, is NaN instead.
 
     Examples
     --------

@@ -201,7 +201,8 @@ def _summed(
     if not in_order(input, target, weight, value_out, grad_out, hess_out):
         return 0.0, 0.0, False
     size = input.size
-    terms, room = terms_for(input, weight, value_out, grad_out, hess_out), room_for(weight)
+    terms = terms_for(formula, input, weight, value_out, grad_out, hess_out)
+    room = room_for(weight)
     running, beside = sums.start(), start_beside(weighed)
     whole = size // TILE * TILE
     # Whole tiles have a length that is known when this is compiled: no tests of overlaps and no

@@ -10,6 +10,7 @@ import pytest
 from fastloss.cpu import formula, maybe, plain_running, prefetch, quick, streaming, sums, weighted
 from fastloss.formulas import Huber, SquaredError
 from tests import choices
+from tests.formulas import PseudoHuber
 
 X = np.arange(200, dtype=np.float32)
 PAIRS = np.zeros((3, 2))
@@ -88,12 +89,13 @@ def test_the_choice_computes_what_the_plain_function_does(plain, choose, given):
 
 @pytest.mark.parametrize("weight", [None, X, TERMS], ids=["plain", "float32", "float64"])
 @pytest.mark.parametrize("out", [None, X], ids=["alone", "beside an output"])
-def test_compiled_code_makes_the_same_buffers(weight, out):
+@pytest.mark.parametrize("formula", [MSE, PseudoHuber()], ids=["ours", "a user's"])
+def test_compiled_code_makes_the_same_buffers(weight, out, formula):
     for plain, choose, given in (
         (
             weighted.terms_for,
             weighted._terms_for,
-            (X if weight is None else weight, weight, None, out, None),
+            (formula, X if weight is None else weight, weight, None, out, None),
         ),
         (weighted.room_for, weighted._room_for, (weight,)),
     ):

@@ -12,6 +12,7 @@ import pytest
 import fastloss as fl
 from fastloss.cpu import elementwise, threads
 from tests import reference
+from tests.formulas import PseudoHuber
 from tests.registry import (
     DTYPES,
     LAYOUTS,
@@ -226,6 +227,17 @@ def test_weighted_mean_has_the_same_bits_however_its_weights_are_summed(size, dt
     assert loss.value_and_grad(x, y, w)[0] == alone
     r = np.abs(x.astype(np.float64) - y)
     assert alone == pytest.approx(np.average(np.where(r < 1, r * r / 2, r - 0.5), weights=w))
+
+
+@pytest.mark.parametrize("size", [1, 1000, elementwise.BLOCK + 1])
+def test_what_a_formula_gives_in_float64_is_weighted_before_it_is_rounded(size):
+    """One of a user's own may, for float32 too."""
+    loss = fl.Loss(PseudoHuber(0.7), "sum")
+    x, y = pair(size, np.float32)
+    w = np.random.default_rng(2).random(size, np.float32)
+    assert loss(x, y, w) == loss.value_and_grad(x, y, w)[0]
+    mean = fl.Loss(PseudoHuber(0.7))
+    assert mean(x, y, w) == mean.value_and_grad(x, y, w)[0]
 
 
 @pytest.mark.parametrize("size", [1000, 2 * elementwise.BLOCK + 1])
