@@ -44,13 +44,15 @@ class Asked(NamedTuple):
 
 
 class Nearest(NamedTuple):
-    """The rows that a model comes nearest to."""
+    """The rows that a model comes nearest to, and what the others do meanwhile."""
 
     X: Array
     y: Vector
     weight: Vector | None
-    others: tuple[Any, Any, Vector]
-    """X, y and weights of all rows, those of the nearest 0."""
+    bound: float
+    """What their residuals do not exceed, and those of all other rows do."""
+    slope: Vector
+    """That of the other rows' absolute error."""
 
 
 class Curved(NamedTuple):
@@ -121,6 +123,9 @@ class Model(Protocol):
 
         All of them, if there are not so many.
         """
+
+    def changed(self, bound: float, before: Vector, after: Vector) -> bool:
+        """Whether a residual beyond the bound at ``before`` has another sign at ``after``."""
 
     def gram(
         self, formula: Formula, w: Vector, curvature: Curvature, means: Vector | None, size: int

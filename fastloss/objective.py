@@ -183,7 +183,12 @@ class Objective:
 
     def nearest(self, w: Vector, count: int) -> Nearest | None:
         """Give the rows of smallest residuals, see :class:`fastloss.model.Model`."""
-        return self.model.nearest(self._with_intercept(w), count)
+        found = self.model.nearest(self._with_intercept(w), count)
+        return None if found is None else found._replace(slope=found.slope[: self.size])
+
+    def changed(self, bound: float, before: Vector, after: Vector) -> bool:
+        """Whether residuals have changed their signs, see :class:`fastloss.model.Model`."""
+        return self.model.changed(bound, *map(self._with_intercept, (before, after)))
 
     def spread(self, w: Vector) -> Spread:
         """Measure the residuals at ``w``."""

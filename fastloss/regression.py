@@ -123,9 +123,9 @@ def fit(
     through smooth L1 losses of shrinking thresholds: to ``tol`` of the value, without what far
     outliers add to it, or, without a penalty, as far as four residuals for each coefficient lie
     within. The mean is off by at most half of the last one then. From there a linear program of
-    the rows that are near leads to the exact minimum, of arrays in the host's memory and up to
-    some 400 coefficients. Where it was not looked for or not reached, ``message`` names the last
-    threshold.
+    the rows that are near leads to the exact minimum, of rows that are not on a GPU or Dask's and
+    up to some 400 coefficients. Where it was not looked for or not reached, ``message`` names the
+    last threshold.
 
     Examples
     --------

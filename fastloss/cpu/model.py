@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastloss.cpu import evaluate as elementwise
-from fastloss.cpu import gram, linear, sums
+from fastloss.cpu import gram, linear, nearby, sums
 from fastloss.cpu.apart import Apart
 from fastloss.cpu.design import FLOAT64, Design
 from fastloss.cpu.formula import bind
@@ -138,22 +138,22 @@ class HostModel(OnePass, HeldRows):
         """Give rows at the multiples of the golden ratio, which meet no period of the data."""
         rows = spread_out(self.shape[0], count)
         weight = None if self.weight is None else self.weight[rows]
-        return self._rows(rows), np.asarray(self.y[rows], np.float64), weight
+        return np.asarray(self.X[rows], np.float64), np.asarray(self.y[rows], np.float64), weight
 
-    def nearest(self, w: Vector, count: int) -> Nearest:
+    def nearest(self, w: Vector, count: int) -> Nearest | None:
         """Give the ``count`` rows of smallest residuals that have weight."""
-        sizes, others = np.abs(self.residuals(w)), np.ones(self.shape[0])
-        if self.weight is not None:
-            others[:] = self.weight
-            sizes[others == 0] = np.inf
-            count = min(count, int(np.count_nonzero(others)))
-        rows = np.sort(np.argpartition(sizes, min(count, sizes.size) - 1)[:count])
-        weight = None if self.weight is None else others[rows]
-        others[rows] = 0.0
-        return Nearest(self._rows(rows), self.y[rows], weight, (self.X, self.y, others))
+        kept = nearby.find([self._piece], w, count)
+        return None if kept is None else nearby.apart(kept, [self._piece], w)
 
-    def _rows(self, rows: Array) -> Array:
-        return np.asarray(self.X[rows], np.float64)
+    def changed(self, bound: float, before: Vector, after: Vector) -> bool:
+        """Whether a residual beyond the bound at ``before`` has another sign at ``after``."""
+        return nearby.changed([self._piece], bound, before, after)
+
+    @property
+    def _piece(self) -> nearby.Rows:
+        from fastloss.stream.piece import Piece
+
+        return Piece(0, self._design, self.y, self.weight, self.X)
 
     def gram(
         self, formula: Formula, w: Vector, curvature: Curvature, means: Vector | None, size: int

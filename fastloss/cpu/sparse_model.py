@@ -38,10 +38,6 @@ class SparseModel(HostModel):
     def sample(self, count: int) -> None:
         """Leave it: most entries are zero."""
 
-    def _rows(self, rows: Array) -> Array:
-        found: Array = self.X[rows].toarray().astype(np.float64)
-        return found
-
     def gram(
         self, formula: Formula, w: Vector, curvature: Curvature, means: Vector | None, size: int
     ) -> Array:

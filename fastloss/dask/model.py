@@ -103,7 +103,11 @@ class DaskModel(OnePass):
         return self._looked().sample(count)
 
     def nearest(self, w: Vector, count: int) -> None:
-        """Leave it: rows are not at hand by number."""
+        """Leave rows where they are."""
+
+    def changed(self, bound: float, before: Vector, after: Vector) -> bool:
+        """Say that it may be so."""
+        return True
 
     def gram(
         self, formula: Formula, w: Vector, curvature: Curvature, means: Vector | None, size: int

@@ -94,9 +94,9 @@ def _minimise_absolute(search: Search, loss: Loss) -> None:
         search.steps.done(search.w, squares.with_loss(loss)(search.w)[0])
         return
     least = search.mostly_least()
-    last = max(search.scale(), least)
-    threshold: float | None = last
-    found = not threshold  # all of y is 0, and met
+    threshold: float | None = max(search.scale(), least)
+    found = near = not threshold  # all of y is 0, and met
+    last = 0.0
     while threshold and not search.steps.over:
         before = search.w
         _descend_some(search, Loss(SmoothL1(threshold), loss.reduction))
@@ -105,19 +105,19 @@ def _minimise_absolute(search: Search, loss: Loss) -> None:
             break
         found, last = True, threshold
         search.message = f"converged, as smooth L1 with beta = {threshold:.3g}"
-        threshold = _smaller(search, threshold, least)
+        scale = search.scale()
+        near = _is_near(search, threshold, least, scale)
+        threshold = None if near else _smaller(search, threshold, least, scale)
     search.converged = found
-    if found and not search.steps.stopped and not _is_near(search, last, least):
+    if found and not near and not search.steps.stopped:
         search.w, exact = absolute.minimum_near(squares, search.w, search.frame, last)
         search.message = "" if exact else search.message
 
 
-def _smaller(search: Search, threshold: float, least: float) -> float | None:
-    """Give the next threshold after one whose minimum was found, None if that is near enough."""
-    if _is_near(search, threshold, least):
-        return None
+def _smaller(search: Search, threshold: float, least: float, scale: float) -> float | None:
+    """Give the next threshold after one whose minimum was found, None if it has too few rows."""
     squares = search.squares
-    smaller = max(SHRINKING * min(threshold, search.scale()), least)
+    smaller = max(SHRINKING * min(threshold, scale), least)
     # A penalty has curvature of its own.
     enough = 0 if squares.l2 else min(ROWS_WITHIN * search.w.size, squares.shape[0] // ROWS_WITHIN)
     if squares.within(search.w, smaller) >= enough:
@@ -126,14 +126,13 @@ def _smaller(search: Search, threshold: float, least: float) -> float | None:
     return smaller if SHRINKING * squares.within(search.w, threshold) >= enough else None
 
 
-def _is_near(search: Search, threshold: float, least: float) -> bool:
+def _is_near(search: Search, threshold: float, least: float, scale: float) -> bool:
     """Whether half the threshold is no more than ``tol`` of the value, or rounding."""
-    if threshold <= least or search.known is None:
-        return True
+    assert search.known is not None
     size = search.squares.count / search.squares.divisor
     # Far outliers make the value larger than residuals of the scale do.
-    value = min(search.known[1].value, size * search.scale())
-    return size * threshold / 2 <= search.tol * value
+    value = min(search.known[1].value, size * scale)
+    return threshold <= least or size * threshold / 2 <= search.tol * value
 
 
 def _lower(objective: LinearObjective, first: Vector, second: Vector) -> Vector:

@@ -1,12 +1,12 @@
 """The data of a linear model that is read block by block, as often as a fit asks for it."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from typing import Any, Protocol
 
 import numpy as np
 
-from fastloss.cpu import sums
+from fastloss.cpu import nearby, sums
 from fastloss.cpu.design import Design
 from fastloss.cpu.evaluate import sums_of_blocks
 from fastloss.cpu.layout import vector
@@ -20,6 +20,7 @@ from fastloss.model import (
     Curvature,
     Curved,
     Model,
+    Nearest,
     check_each_weight,
     check_total_weight,
 )
@@ -133,8 +134,17 @@ class StreamedModel(OnePass):
         """Give rows from all over, as many as were kept in the first pass."""
         return self._looked().sample(count)
 
-    def nearest(self, w: Vector, count: int) -> None:
-        """Leave it: rows are not at hand by number."""
+    def nearest(self, w: Vector, count: int) -> Nearest | None:
+        """Give the ``count`` rows of smallest residuals, in two passes, if they may be held."""
+        if 8 * count * (self.shape[1] + 3) > self._look_bytes:
+            return None
+        kept = nearby.find(self._pieces(), w, count)
+        return None if kept is None else nearby.apart(kept, self._pieces(), w)
+
+    def changed(self, bound: float, before: Vector, after: Vector) -> bool:
+        """Whether a residual beyond the bound at ``before`` has another sign at ``after``."""
+        with closing(self._pieces()) as pieces:
+            return nearby.changed(pieces, bound, before, after)
 
     def gram(
         self, formula: Formula, w: Vector, curvature: Curvature, means: Vector | None, size: int
@@ -202,7 +212,7 @@ class StreamedModel(OnePass):
             for total in totals:
                 total.add(piece)
 
-    def _pieces(self) -> Iterator[Piece]:
+    def _pieces(self) -> Generator[Piece, None, None]:
         """Read all rows once."""
         self._passes += 1
         look = self._new_look() if self._look is None else None
