@@ -35,6 +35,10 @@ class Rows(Protocol):
         """Give ``X @ w - y``."""
 
 
+# As many times the rows that were asked for are kept where residuals are equal.
+EQUAL = 2
+
+
 class Kept(NamedTuple):
     """The rows of the smallest residuals of those that were seen."""
 
@@ -42,24 +46,26 @@ class Kept(NamedTuple):
     X: Array
     y: Vector
     weight: Vector | None
+    limit: float
+    """A size that too many rows have: none of them is kept."""
 
     @classmethod
     def of(cls, rows: Rows, w: Vector, count: int) -> "Kept":
-        """Take at most ``count`` of some rows, of those that have weight."""
+        """Take some ``count`` of rows, of those that have weight."""
         sizes, weight = np.abs(rows.residuals(w)), rows.weight
         if weight is not None:
             sizes[weight == 0] = np.inf
-        chosen = np.flatnonzero(sizes <= _bound(sizes, count))
+        chosen, limit = _smallest(sizes, count, np.inf)
         X = rows.X[chosen]
         X = X.toarray() if hasattr(X, "toarray") else X
         y = np.asarray(rows.y[chosen], np.float64)
         kept = None if weight is None else np.asarray(weight[chosen], np.float64)
-        return cls(sizes[chosen], np.asarray(X, np.float64), y, kept)
+        return cls(sizes[chosen], np.asarray(X, np.float64), y, kept, limit)
 
     def beside(self, other: "Kept", count: int) -> "Kept":
-        """Take at most ``count`` of these rows and others."""
+        """Take some ``count`` of these rows and others."""
         sizes = np.concatenate((self.sizes, other.sizes))
-        chosen = sizes <= _bound(sizes, count)
+        chosen, limit = _smallest(sizes, count, min(self.limit, other.limit))
 
         def of_both(ours: Array, theirs: Array) -> Array:
             return np.concatenate((ours, theirs))[chosen]
@@ -67,20 +73,23 @@ class Kept(NamedTuple):
         weight = None
         if self.weight is not None and other.weight is not None:
             weight = of_both(self.weight, other.weight)
-        return Kept(sizes[chosen], of_both(self.X, other.X), of_both(self.y, other.y), weight)
+        X, y = of_both(self.X, other.X), of_both(self.y, other.y)
+        return Kept(sizes[chosen], X, y, weight, limit)
 
 
-def _bound(sizes: Vector, count: int) -> float:
-    """Give what the ``count`` smallest sizes do not exceed; those of rows without weight do."""
-    if not sizes.size:  # no row so far has weight
-        return 0.0
-    least = min(count, sizes.size) - 1
-    bound = float(np.partition(sizes, least)[least])
-    return bound if np.isfinite(bound) else float(np.finfo(float).max)
+def _smallest(sizes: Vector, count: int, limit: float) -> tuple[Vector, float]:
+    """Give the numbers of the smallest sizes below a limit, and the limit that is left."""
+    if sizes.size > count:
+        bound = np.partition(sizes, count - 1)[count - 1]
+        chosen = np.flatnonzero((sizes <= bound) & (sizes < limit))
+        if chosen.size <= EQUAL * count:
+            return chosen, limit
+        limit = min(limit, float(bound))
+    return np.flatnonzero(sizes < limit), limit
 
 
 def find(rows: Iterable[Rows], w: Vector, count: int) -> Kept | None:
-    """Give the rows of the smallest residuals; more than ``count`` only where some are equal."""
+    """Give the rows of the smallest residuals, a few more or less where some are equal."""
     found: Kept | None = None
     for some in rows:
         kept = Kept.of(some, w, count)

@@ -75,8 +75,8 @@ def minimum_near(
     least = absolute.value(near)
     while 0 < count * objective.size <= NEAR_ELEMENTS:
         rows = objective.nearest(near, count)
-        # More where many residuals are equal.
-        if rows is None or rows.y.size * objective.size > NEAR_ELEMENTS:
+        # More rows where many residuals are equal, none where all overflow.
+        if rows is None or not 0 < rows.y.size * objective.size <= NEAR_ELEMENTS:
             break
         found = _vertex(rows.X, rows.y, rows.weight, near, frame, frame.slope(rows.slope))
         if found is not None:

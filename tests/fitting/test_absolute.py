@@ -207,3 +207,28 @@ def test_the_nearest_rows_are_those_of_the_smallest_residuals():
     others = [2, 5, 7, 8, 9]
     assert rows.slope == -X[others, 0].sum()
     assert objective.nearest(np.zeros(1), 99).y.size == 8
+
+
+def test_of_more_equal_residuals_than_can_be_kept_none_is():
+    """Rows that are near and those that are not are told apart by their size alone."""
+    y = np.r_[np.zeros(50), 1.0, 2.0, np.full(50, 3.0), 5.0]
+    X = np.ones((y.size, 1))
+    assert fl.LinearObjective(X, y).nearest(np.zeros(1), 4).y.size == 0
+    objective = fl.LinearObjective(X[50:], y[50:])
+    rows = objective.nearest(np.zeros(1), 4)
+    np.testing.assert_array_equal(rows.y, [1, 2])
+    assert rows.bound == 2
+    assert rows.slope == -51
+
+
+def test_rows_come_from_all_blocks(tmp_path):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((100_000, 3)), np.round(rng.standard_normal(100_000), 3)
+    weight = rng.integers(0, 2, y.size)
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    expected = fl.LinearObjective(X, y, weight=weight).nearest(np.ones(3), 100)
+    found = fl.LinearObjective(mapped, y, weight=weight, memory_limit=1_500_000)
+    found = found.nearest(np.ones(3), 100)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
